@@ -1,0 +1,216 @@
+"""Generation at batch 1: tokens per second of ours beside transformers' GPT-2 of the same shape.
+
+    python benchmarks/generation_speed.py [--shapes tiny,small,medium] [--repeats 7] [--out results.json]
+
+Both are asked for the same number of new tokens after the same prompt, in one process, one after the other and back
+again (A B A B …), so that a machine that slows down slows both. Weights are random: what they say is not measured.
+The ratio is the median of the ratios of neighbouring runs. Every network runs in float32 with its key/value cache.
+"""
+
+import argparse
+import json
+import logging
+import os
+import platform
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+import torch
+
+from atinuke.generate.config import SamplingRules
+from atinuke.generate.decode import generate_ids
+from atinuke.models import ModelConfig, build_model
+
+PROMPT_TOKENS = 8
+TOP_K = 50
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One row of sizes; `new_tokens` stays inside the context, where both do the same work."""
+
+    model_dim: int
+    layer_count: int
+    head_count: int
+    context: int
+    vocab_size: int
+    new_tokens: int
+
+    def __str__(self) -> str:
+        return f"{self.model_dim}/{self.layer_count}/{self.head_count}/T{self.context}/V{self.vocab_size}"
+
+
+SHAPES = {
+    "tiny": Shape(128, 4, 4, 64, 65, new_tokens=48),
+    "small": Shape(256, 6, 4, 256, 1024, new_tokens=128),
+    "medium": Shape(384, 6, 6, 256, 4096, new_tokens=128),
+}
+Generate = Callable[[bool], None]
+
+
+def ours(shape: Shape, kind: str) -> Generate:
+    """Writes `new_tokens`; the argument says whether they are sampled."""
+    torch.manual_seed(0)
+    config = ModelConfig.model_validate(
+        {
+            "kind": kind,
+            "vocab_size": shape.vocab_size,
+            "model_dim": shape.model_dim,
+            "key_dim": shape.model_dim,
+            "hidden_dim": 4 * shape.model_dim,
+            "head_count": shape.head_count,
+            "layer_count": shape.layer_count,
+            "context": shape.context,
+        }
+    )
+    model = build_model(config).eval()
+
+    def generate(is_sampled: bool) -> None:
+        rules = SamplingRules(temperature=0.8, top_k=TOP_K) if is_sampled else SamplingRules(temperature=0)
+        ids = generate_ids(
+            model,
+            list(range(1, PROMPT_TOKENS + 1)),
+            tokens=shape.new_tokens,
+            rules=rules,
+            generator=torch.Generator().manual_seed(0),
+            context=shape.context,
+        )
+        assert sum(1 for _ in ids) == shape.new_tokens
+
+    return generate
+
+
+def transformers_gpt2(shape: Shape) -> Generate:
+    """The same through `GPT2LMHeadModel.generate`."""
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=shape.vocab_size,
+        n_positions=shape.context,
+        n_embd=shape.model_dim,
+        n_layer=shape.layer_count,
+        n_head=shape.head_count,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    model = GPT2LMHeadModel(config).eval()
+    prompt = torch.arange(1, PROMPT_TOKENS + 1)[None]
+    mask = torch.ones_like(prompt)
+
+    def generate(is_sampled: bool) -> None:
+        sampling = {"do_sample": True, "temperature": 0.8, "top_k": TOP_K} if is_sampled else {"do_sample": False}
+        written = model.generate(
+            prompt, attention_mask=mask, max_new_tokens=shape.new_tokens, use_cache=True, **sampling
+        )
+        assert written.shape[1] == PROMPT_TOKENS + shape.new_tokens
+
+    return generate
+
+
+def tokens_per_s(generate: Generate, is_sampled: bool, tokens: int) -> float:
+    """One timed call."""
+    started_s = time.perf_counter()
+    generate(is_sampled)
+    return tokens / (time.perf_counter() - started_s)
+
+
+def race(shape: Shape, is_sampled: bool, repeats: int) -> dict[str, object]:
+    """Medians and ratios of alternating runs on one shape."""
+    runners = {"atinuke": ours(shape, "atinuke"), "atinuke-paper": ours(shape, "atinuke-paper")}
+    runners["transformers"] = transformers_gpt2(shape)
+    speeds: dict[str, list[float]] = {name: [] for name in runners}
+    for generate in runners.values():  # not counted: tables, allocators and threads warm up
+        generate(is_sampled)
+    for _ in range(repeats):
+        for name, generate in runners.items():
+            speeds[name].append(tokens_per_s(generate, is_sampled, shape.new_tokens))
+    theirs = speeds["transformers"]
+    return {
+        "shape": asdict(shape),
+        "sampled": is_sampled,
+        "tokens_per_s": speeds,
+        "median": {name: statistics.median(found) for name, found in speeds.items()},
+        "ratio": {
+            name: statistics.median(a / b for a, b in zip(speeds[name], theirs, strict=True))
+            for name in ("atinuke", "atinuke-paper")
+        },
+    }
+
+
+def environment() -> dict[str, object]:
+    """What the numbers depend on."""
+    import transformers
+
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "command": " ".join(sys.argv),
+        "machine": platform.machine(),
+        "processor": cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "atinuke": metadata.version("atinuke"),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's own name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def table(rows: list[dict[str, object]]) -> str:
+    """The results in Markdown."""
+    lines = [
+        "| shape (dim/layers/heads/context/vocabulary) | mode | atinuke tok/s | atinuke-paper tok/s "
+        "| transformers GPT-2 tok/s | ratio atinuke | ratio atinuke-paper |",
+        "|---|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        shape, median, ratio = Shape(**row["shape"]), row["median"], row["ratio"]  # type: ignore[arg-type]
+        assert isinstance(median, dict) and isinstance(ratio, dict)
+        mode = f"sampled, top-k {TOP_K}" if row["sampled"] else "greedy"
+        lines.append(
+            f"| {shape} | {mode} | {median['atinuke']:.0f} | {median['atinuke-paper']:.0f} "
+            f"| {median['transformers']:.0f} | {ratio['atinuke']:.2f} | {ratio['atinuke-paper']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Runs the shapes asked for and prints a table; the JSON goes to --out or follows the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", default=",".join(SHAPES), help="comma-separated: " + ", ".join(SHAPES))
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out", type=Path, help="file for the JSON")
+    args = parser.parse_args()
+    unknown = set(args.shapes.split(",")) - set(SHAPES)
+    if unknown:
+        parser.error(f"unknown shapes {', '.join(sorted(unknown))}; expected {', '.join(SHAPES)}")
+    warnings.filterwarnings("ignore")
+    rows = [race(SHAPES[name], sampled, args.repeats) for name in args.shapes.split(",") for sampled in (False, True)]
+    print(table(rows))
+    report = json.dumps({"environment": environment(), "results": rows}, indent=1)
+    if args.out:
+        args.out.write_text(report + "\n", encoding="utf-8")
+    else:
+        print(report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Everything that a training run can be told. What is left out (None) is chosen by the planner, `budget.py`.
+
+`TrainConfig` is complete as typed; `plan` turns it into one without open choices, and that one is saved as the
+run's config.json, which `--config` takes back.
+"""
+
+import re
+from pathlib import Path
+from typing import Literal, Self
+
+from atinuke.data.split import SplitRules
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+
+from atinuke.config import Settings
+from atinuke.models.config import ModelKind, check_sizes
+
+TokenizerKind = Literal["char", "word", "bpe", "unigram"]
+UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class DataConfig(Settings):
+    """What is read, and what is held out of it."""
+
+    sources: tuple[str, ...] = Field((), description="Files, folders, globs, archives, - ; none: Python's own library.")
+    split: SplitRules = Field(SplitRules(), description="What is held out for validation.")
+    max_bytes: PositiveInt | None = Field(
+        None, description="Training text used at most; none: what the budget can use."
+    )
+
+
+class TokenizerConfig(Settings):
+    """How text becomes ids."""
+
+    kind: TokenizerKind = Field("bpe", description="char, word, bpe or unigram.")
+    vocab_size: PositiveInt | None = Field(None, description="Number of ids in all.")
+    sample_bytes: PositiveInt = Field(64_000_000, description="Text that the tokenizer learns from, at most.")
+
+
+class ModelChoice(Settings):
+    """Which network, and those of its sizes that are not left to the planner."""
+
+    kind: ModelKind = Field("atinuke", description="atinuke, or atinuke-paper: the paper to the letter.")
+    model_dim: PositiveInt | None = Field(None, description="Width of the residual stream.")
+    key_dim: PositiveInt | None = Field(None, description="Total width of the queries over all heads.")
+    hidden_dim: PositiveInt | None = Field(None, description="Width inside the feed-forward.")
+    head_count: PositiveInt | None = Field(None, description="Attention heads per layer.")
+    layer_count: PositiveInt | None = Field(None, description="Blocks in sequence.")
+    dropout: float | None = Field(None, ge=0, lt=1, description="Dropout on both branches of every block.")
+    context: PositiveInt | None = Field(None, description="Tokens per training window.")
+    max_len: PositiveInt = Field(50_000, description="Longest sequence that the network accepts.")
+
+    @model_validator(mode="after")
+    def _heads_share_key_dim(self) -> Self:
+        if self.head_count is not None and (width := self.key_dim or self.model_dim) is not None:
+            check_sizes(width, self.head_count)
+        return self
+
+
+class OptimizerConfig(Settings):
+    """Muon on the matrices inside the blocks, AdamW on everything else; or AdamW on all."""
+
+    kind: Literal["muon", "adamw"] | None = Field(None, description="Optimizer of the block matrices.")
+    lr: PositiveFloat | None = Field(None, description="Peak learning rate of AdamW.")
+    matrix_lr: PositiveFloat | None = Field(None, description="Peak learning rate of Muon.")
+    beta1: float = Field(0.9, ge=0, lt=1, description="AdamW: decay of the first moment.")
+    beta2: float | None = Field(None, ge=0, lt=1, description="AdamW: decay of the second moment.")
+    momentum: float = Field(0.95, ge=0, lt=1, description="Muon: decay of the momentum.")
+    weight_decay: float = Field(0.0, ge=0, description="Decoupled decay of matrices, times the learning rate.")
+    clip_norm: PositiveFloat | None = Field(None, description="Gradient norm above which gradients are scaled down.")
+
+
+class ScheduleConfig(Settings):
+    """Learning rate over the progress of the budget: up, flat, and linearly to zero."""
+
+    warmup_fraction: float = Field(0.01, ge=0, le=0.5, description="Part of the budget for linear warm-up.")
+    decay_fraction: float = Field(0.6, gt=0, le=1, description="Last part of the budget, going linearly to zero.")
+
+
+class BudgetConfig(Settings):
+    """How long to train: exactly one of the three."""
+
+    time_s: PositiveFloat | None = Field(None, description="Wall clock from process start to saved model, in seconds.")
+    steps: PositiveInt | None = Field(None, description="Optimizer steps.")
+    tokens: PositiveInt | None = Field(None, description="Training tokens seen.")
+
+    @field_validator("time_s", mode="before")
+    @classmethod
+    def _read_duration(cls, value: object) -> object:
+        return parse_duration(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("time_s", "steps", "tokens") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are both set; give one of --time, --steps, --tokens")
+        return self
+
+
+class CheckpointConfig(Settings):
+    """When the state is saved, and how much of it is kept."""
+
+    every_s: PositiveFloat | None = Field(None, description="Seconds between saves; none: a tenth of the time.")
+    every_steps: PositiveInt | None = Field(None, description="Steps between saves; none: only by time.")
+    keep: int = Field(2, ge=1, description="Newest checkpoints kept, beside the best.")
+
+
+class TrainConfig(Settings):
+    """One training run."""
+
+    data: DataConfig = Field(DataConfig(), description="Sources and split.")
+    tokenizer: TokenizerConfig = Field(TokenizerConfig(), description="Text to ids.")
+    model: ModelChoice = Field(ModelChoice(), description="Network and sizes.")
+    optim: OptimizerConfig = Field(OptimizerConfig(), description="Optimizer.")
+    schedule: ScheduleConfig = Field(ScheduleConfig(), description="Learning rate over time.")
+    budget: BudgetConfig = Field(BudgetConfig(), description="How long.")
+    checkpoint: CheckpointConfig = Field(CheckpointConfig(), description="Saving.")
+    batch_seqs: PositiveInt | None = Field(None, description="Windows per step.")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Precision of matrix products.")
+    compile: bool | None = Field(None, description="torch.compile; none: where it pays within the budget.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to train.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of initial weights, order of data, dropout.")
+    out: Path | None = Field(None, description="Run folder; none: runs/NAME.")
+    resume: Literal["auto", "fresh"] = Field("auto", description="Go on from the run folder, or start over.")
+    sample_prompts: tuple[str, ...] = Field((), description="Prompts of the samples; none: taken from held-out text.")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in "90", "90s", "2m", "1.5h", "1h30m"; ValueError otherwise."""
+    stripped = text.strip().lower()
+    if re.fullmatch(r"\d+(\.\d+)?", stripped):
+        return float(stripped)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", stripped)
+    if not parts or "".join(number + unit for number, unit in parts) != stripped:
+        raise ValueError("a duration such as 90s, 2m, 1.5h or 1h30m")
+    return sum(float(number) * UNITS_S[unit] for number, unit in parts)

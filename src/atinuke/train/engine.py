@@ -1,0 +1,84 @@
+"""A network made ready to train on one device: precision, compilation, optimizers, and the step."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import Self
+
+import torch
+from atinuke.data.batches import Batch
+from atinuke.machine import Machine
+from jaxtyping import Int
+from torch import Tensor
+
+from atinuke.errors import ConfigError
+from atinuke.models.decoder import Decoder
+from atinuke.train.config import TrainConfig
+from atinuke.train.loop import StepRules, TrainState, optimizer_step
+from atinuke.train.objectives import next_token
+from atinuke.train.optimizers import build_optimizers
+from atinuke.train.schedule import rate_factor
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The state that a step changes and the rules by which it does."""
+
+    state: TrainState
+    rules: StepRules
+    autocast: Callable[[], AbstractContextManager[object]]
+
+    @classmethod
+    def build(cls, model: Decoder, cfg: TrainConfig, device: torch.device, machine: Machine) -> Self:
+        """`cfg` is resolved: no open choices."""
+        model = model.to(device)
+        optim = cfg.optim
+        if optim.kind is None or optim.lr is None or optim.matrix_lr is None or optim.beta2 is None:
+            # the planner times steps before it has chosen rates; any rates take the same time
+            optim = optim.model_copy(
+                update={"kind": optim.kind or "muon", "lr": 1e-3, "matrix_lr": 1e-3, "beta2": 0.95}
+            )
+        assert optim.kind and optim.lr and optim.matrix_lr and optim.beta2 is not None
+        fast_bfloat16 = device.type == "cuda" or machine.bf16_gflops > machine.fp32_gflops
+        optimizers = build_optimizers(
+            model,
+            optim.kind,
+            lr=optim.lr,
+            matrix_lr=optim.matrix_lr,
+            betas=(optim.beta1, optim.beta2),
+            momentum=optim.momentum,
+            weight_decay=optim.weight_decay,
+            polar_dtype=torch.bfloat16 if cfg.dtype == "bfloat16" and fast_bfloat16 else torch.float32,
+        )
+        autocast = autocast_for(device, cfg.dtype)
+        rules = StepRules(
+            forward=_compiled(model, machine) if cfg.compile else model,
+            objective=next_token,
+            rate_factor=partial(
+                rate_factor,
+                warmup_fraction=cfg.schedule.warmup_fraction,
+                decay_fraction=cfg.schedule.decay_fraction,
+            ),
+            clip_norm=optim.clip_norm,
+            autocast=autocast,
+        )
+        return cls(TrainState(model, optimizers), rules, autocast)
+
+    def step_on(self, window: Int[Tensor, "B L"]) -> float:
+        """One update on windows of tokens, counted nowhere: for timing."""
+        batch = Batch(tokens=window[:, :-1], targets=window[:, 1:], position=0)
+        return optimizer_step(self.state, batch, self.rules, 1.0)[0]
+
+
+def autocast_for(device: torch.device, dtype: str) -> Callable[[], AbstractContextManager[object]]:
+    """Matrix products in bfloat16 where asked for; weights, norms and sums stay in float32."""
+    if dtype == "bfloat16":
+        return lambda: torch.autocast(device.type, torch.bfloat16)
+    return nullcontext
+
+
+def _compiled(model: Decoder, machine: Machine) -> Callable[[Tensor], Tensor]:
+    if machine.compiler is None:
+        raise ConfigError("compile is true; torch.compile needs a C++ compiler and none was found. Leave it out.")
+    return torch.compile(model, dynamic=False)

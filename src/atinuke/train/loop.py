@@ -1,0 +1,176 @@
+"""The one training loop: a batch, an objective, an update, and observers that look on.
+
+state, batches, objective ──► optimizer_step ──► StepMetrics ──► observers (metrics, display, checkpoints)
+"""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Protocol
+
+import torch
+from atinuke.data.batches import Batch, Batches
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from atinuke.errors import NonFiniteLossError
+from atinuke.train.objectives import Objective
+from atinuke.train.optimizers import scale_learning_rates
+from atinuke.train.schedule import Pace
+
+
+@dataclass
+class TrainState:
+    """Everything that changes while training, and so everything that a checkpoint holds."""
+
+    model: nn.Module
+    optimizers: list[Optimizer]
+    step: int = 0
+    tokens: int = 0
+    position: int = 0
+    """Windows of the data consumed; the next batch begins here."""
+    last_val: tuple[int, float] | None = None
+    """The newest estimate on held-out windows: step, and nats per target."""
+    last_good_checkpoint: str = "none yet"
+
+
+@dataclass(frozen=True)
+class StepMetrics:
+    """One row of metrics.jsonl."""
+
+    step: int
+    tokens: int
+    elapsed_s: float
+    loss: float
+    """Nats per target, mean over the step."""
+    lr: float
+    tokens_per_s: float
+    grad_norm: float
+    progress: float
+    """The part of the budget that is used, 0 to 1."""
+
+
+class Observer(Protocol):
+    """Looks on after each step, and once at the end, however it came."""
+
+    def after_step(self, state: TrainState, metrics: StepMetrics) -> None:
+        """Called when the update of `metrics.step` is done."""
+
+    def at_end(self, state: TrainState) -> None:
+        """Called when no further step follows: finished, or asked to stop."""
+
+
+class StopRequest:
+    """Becomes true when Ctrl-C or SIGTERM arrives while `is_patient`; otherwise, and the second time, breaks off."""
+
+    def __init__(self) -> None:
+        self.signal_name = ""
+        self.is_patient = False
+
+    def __bool__(self) -> bool:
+        return bool(self.signal_name)
+
+    @contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        """Handles the signals while the block runs. Outside the main thread signals stay with their owner."""
+        before: dict[int, object] = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                before[number] = signal.signal(number, self._note)
+        except ValueError:  # not the main thread
+            before = {}
+        try:
+            yield self
+        finally:
+            for handled, handler in before.items():
+                signal.signal(handled, handler)  # type: ignore[arg-type]
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        is_second = bool(self.signal_name)
+        self.signal_name = signal.Signals(number).name
+        if is_second or not self.is_patient:
+            raise KeyboardInterrupt
+
+
+@dataclass
+class StepRules:
+    """How one update is made."""
+
+    forward: Callable[[Tensor], Tensor]
+    """The model, or its compiled twin."""
+    objective: Objective
+    rate_factor: Callable[[float], float]
+    clip_norm: float | None = None
+    autocast: Callable[[], AbstractContextManager[object]] = field(default=nullcontext)
+
+
+def fit(
+    state: TrainState,
+    batches: Batches,
+    rules: StepRules,
+    pace: Pace,
+    observers: Sequence[Observer],
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Trains until the budget is used or `should_stop`, telling the observers after each step."""
+    state.model.train()
+    previous_s = pace.elapsed_s()
+    while (progress := pace.progress(state.tokens)) < 1.0 and not should_stop():
+        batch = batches.batch(state.position)
+        factor = rules.rate_factor(progress)
+        loss, grad_norm = optimizer_step(state, batch, rules, factor)
+        now_s = pace.elapsed_s()
+        batch_tokens = batch.targets.numel()
+        state.step += 1
+        state.tokens += batch_tokens
+        state.position += len(batch.targets)
+        metrics = StepMetrics(
+            step=state.step,
+            tokens=state.tokens,
+            elapsed_s=now_s,
+            loss=loss,
+            lr=state.optimizers[0].param_groups[0]["lr"],
+            tokens_per_s=batch_tokens / max(now_s - previous_s, 1e-9),
+            grad_norm=grad_norm,
+            progress=progress,
+        )
+        previous_s = now_s
+        for observer in observers:
+            observer.after_step(state, metrics)
+    for observer in observers:
+        observer.at_end(state)
+
+
+def optimizer_step(state: TrainState, batch: Batch, rules: StepRules, rate_factor: float) -> tuple[float, float]:
+    """One update; the loss in nats per target and the norm of the gradient before clipping.
+
+    A loss or gradient that is not finite raises before any weight is touched.
+    """
+    with rules.autocast():
+        logits = rules.forward(batch.tokens)
+    loss = rules.objective(logits, batch.targets)
+    _refuse_non_finite("loss", loss, state, batch)
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]
+    grad_norm = torch.nn.utils.get_total_norm(gradients)
+    _refuse_non_finite("gradient norm", grad_norm, state, batch)
+    if rules.clip_norm is not None:
+        torch._foreach_mul_(gradients, (rules.clip_norm / (grad_norm + 1e-6)).clamp(max=1.0))
+    scale_learning_rates(state.optimizers, rate_factor)
+    for optimizer in state.optimizers:
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return loss.item(), grad_norm.item()
+
+
+def _refuse_non_finite(what: str, value: Tensor, state: TrainState, batch: Batch) -> None:
+    if torch.isfinite(value):
+        return
+    raise NonFiniteLossError(
+        f"the {what} became {value.item()} at step {state.step + 1} "
+        f"(windows {batch.position} to {batch.position + len(batch.targets) - 1} of the data); nothing was updated "
+        f"from it. Last good checkpoint: {state.last_good_checkpoint}. "
+        "Lower optim.matrix_lr and optim.lr, set optim.clip_norm=1, or use --set dtype=float32."
+    )

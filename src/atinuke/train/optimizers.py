@@ -1,0 +1,137 @@
+"""Muon for the matrices inside the blocks, AdamW for everything else, and which parameter goes where."""
+
+from collections.abc import Callable, Iterable
+from itertools import groupby
+from typing import Any, Literal, overload
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+# Five steps of the Polar Express (Amsel et al. 2025, arXiv:2505.16932, Algorithm 1): odd polynomials
+# a·x + b·x³ + c·x⁵ which take singular values near 1 faster than one fixed polynomial would. These are for a safety
+# factor of 1.02: with the unsafe ones, rounding in bfloat16 lets singular values near 1 run away (tests show it).
+POLAR_EXPRESS = (
+    (8.156554524902461, -22.48329292557795, 15.878769915207462),
+    (4.042929935166739, -2.808917465908714, 0.5000178451051316),
+    (3.8916678022926607, -2.772484153217685, 0.5060648178503393),
+    (3.285753657755655, -2.3681294933425376, 0.46449024233003106),
+    (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
+)
+SAFETY = 1.02
+
+
+def orthogonalise(matrices: Float[Tensor, "N R C"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "N R C"]:
+    """Each matrix with its singular values moved near 1: U Vᵀ of its singular value decomposition, approximately."""
+    is_tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if is_tall else matrices  # the smaller Gram matrix is the cheaper one
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) * SAFETY + 1e-7)).to(dtype)
+    for a, b, c in POLAR_EXPRESS:
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x.mT if is_tall else x).to(matrices.dtype)
+
+
+class Muon(Optimizer):
+    """Momentum, orthogonalised: Jordan et al. 2024, kellerjordan.github.io/posts/muon.
+
+    As `torch.optim.Muon`, but matrices of one shape are treated in one batch, the polynomial is the Polar
+    Express, and its precision is chosen (`polar_dtype`): bfloat16 only where the machine is faster with it.
+    The update of an (R, C) matrix is scaled by √max(1, R/C), so that a learning rate carries over to other widths.
+    Weight decay is decoupled.
+    """
+
+    def __init__(
+        self,
+        matrices: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+        polar_dtype: torch.dtype = torch.float32,
+    ) -> None:
+        ordered = sorted(matrices, key=lambda matrix: tuple(matrix.shape))
+        if any(matrix.ndim != 2 for matrix in ordered):
+            raise ValueError("Muon updates matrices; give other parameters to AdamW")
+        by_shape = [{"params": list(group)} for _, group in groupby(ordered, key=lambda matrix: tuple(matrix.shape))]
+        super().__init__(by_shape, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self._polar_dtype = polar_dtype
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One update of every matrix that has a gradient."""
+        if closure is not None:
+            raise ValueError("Muon takes no closure")
+        for group in self.param_groups:
+            matrices = [matrix for matrix in group["params"] if matrix.grad is not None]
+            if not matrices:
+                continue
+            for matrix in matrices:
+                if "momentum" not in self.state[matrix]:
+                    self.state[matrix]["momentum"] = torch.zeros_like(matrix)
+            momenta = [self.state[matrix]["momentum"] for matrix in matrices]
+            gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
+            torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+            # Nesterov: look ahead along the momentum that was just updated
+            ahead = torch.stack(gradients).lerp_(torch.stack(momenta), group["momentum"])
+            updates = orthogonalise(ahead, self._polar_dtype)
+            rows, columns = matrices[0].shape
+            if group["weight_decay"]:
+                torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(matrices, list(updates.unbind()), alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
+        return None
+
+
+def block_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """The matrices inside `model.blocks`: what Muon is for."""
+    blocks = model.get_submodule("blocks")
+    return [parameter for parameter in blocks.parameters() if parameter.ndim == 2 and parameter.requires_grad]
+
+
+def build_optimizers(
+    model: nn.Module,
+    kind: Literal["muon", "adamw"],
+    *,
+    lr: float,
+    matrix_lr: float,
+    betas: tuple[float, float],
+    momentum: float,
+    weight_decay: float,
+    polar_dtype: torch.dtype,
+) -> list[Optimizer]:
+    """The optimizers that together own every parameter once. Each group remembers its peak rate as `peak_lr`.
+
+    Weight decay falls on matrices alone, never on gains, biases, scales or embedding tables.
+    """
+    matrices = block_matrices(model)
+    in_blocks = {id(matrix) for matrix in matrices}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in in_blocks]
+    adamw_groups: list[dict[str, Any]] = [{"params": others, "weight_decay": 0.0}]
+    optimizers: list[Optimizer] = []
+    if kind == "muon":
+        optimizers.append(
+            Muon(matrices, lr=matrix_lr, momentum=momentum, weight_decay=weight_decay, polar_dtype=polar_dtype)
+        )
+    else:
+        adamw_groups.append({"params": matrices, "weight_decay": weight_decay})
+    optimizers.append(torch.optim.AdamW(adamw_groups, lr=lr, betas=betas, eps=1e-10, fused=_has_fused_adamw(model)))
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]
+    return optimizers
+
+
+def scale_learning_rates(optimizers: Iterable[Optimizer], factor: float) -> None:
+    """Sets every learning rate to `factor` times its peak."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+
+
+def _has_fused_adamw(model: nn.Module) -> bool:
+    return next(model.parameters()).device.type in ("cpu", "cuda", "mps")

@@ -1,0 +1,144 @@
+"""From sources to a run that can start: read, split, tokenizer, plan, token shards. Reused when a run is resumed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from atinuke.data.corpus import Corpus, write_corpus
+from atinuke.data.sources import Sources
+from atinuke.data.split import Scan, scan
+from atinuke.machine import Machine
+
+from atinuke.errors import ConfigError, RunFolderError
+from atinuke.models import ModelConfig, build_model
+from atinuke.models.config import saved_network
+from atinuke.durable import read_json, to_json, write_atomic
+from atinuke.run_folder import RunFolder
+from atinuke.tokenizers.tokenizer import Tokenizer
+from atinuke.tokenizers.training import train_tokenizer
+from atinuke.train.budget import TextFacts, choose_dtype, choose_vocabulary, make_plan, measure_step_s
+from atinuke.train.config import TrainConfig
+from atinuke.train.engine import Engine
+from atinuke.train.progress import Display
+from atinuke.train.schedule import Clock
+
+TOKENIZER_BYTES_PER_S = 4e6
+"""About what training a tokenizer takes on two cores; a time budget gives it three hundredths."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training starts from."""
+
+    config: TrainConfig
+    network: ModelConfig
+    tokenizer: Tokenizer
+    corpus: Corpus
+    facts: dict[str, Any]
+    """What was measured and chosen, for summary.json."""
+
+    @property
+    def bytes_per_token(self) -> float:
+        """UTF-8 bytes of training text behind one token, on average."""
+        return float(self.facts["bytes_per_token"])
+
+
+def take_up(cfg: TrainConfig, folder: RunFolder) -> Prepared:
+    """What `prepare` left in the run folder; `cfg` is the resolved configuration that it saved."""
+    tokenizer = Tokenizer.load(folder.tokenizer)
+    network = saved_network(cfg.model_dump())
+    if tokenizer.vocab_size != network.vocab_size:
+        raise RunFolderError(
+            f"{folder.tokenizer} has {tokenizer.vocab_size} ids and the network of this run {network.vocab_size}; "
+            "the file is of another run. Start over with --fresh."
+        )
+    return Prepared(cfg, network, tokenizer, Corpus.open(folder.data), read_json(_plan_path(folder)))
+
+
+def prepare(
+    cfg: TrainConfig, folder: RunFolder, device: torch.device, machine: Machine, clock: Clock, display: Display
+) -> Prepared:
+    """Reads the sources, trains the tokenizer, makes the plan, writes the shards into the run folder."""
+    display.phase("reading")
+    sources = Sources(cfg.data.sources)
+    scanned = scan(sources, cfg.data.split, sample_bytes=_sample_bytes(cfg))
+    _say_notes(scanned, display)
+
+    display.phase("tokenizer")
+    vocab_size = choose_vocabulary(cfg, scanned.train_bytes, machine)
+    sampled = sum(len(text.encode()) for text in scanned.sample)
+    if sampled < scanned.train_bytes:
+        display.say(f"The tokenizer learns from a sample of {sampled / 1e6:.1f} of {scanned.train_bytes / 1e6:.1f} MB.")
+    tokenizer = train_tokenizer(cfg.tokenizer.kind, scanned.sample, vocab_size, sample_bytes=_sample_bytes(cfg))
+    if tokenizer.loss_note:
+        display.say(tokenizer.loss_note)
+    text = TextFacts(scanned.train_bytes, _bytes_per_token(tokenizer, scanned.sample))
+
+    display.phase("planning")
+    cfg = cfg.model_copy(update={"dtype": choose_dtype(cfg, device, machine), "compile": _choose_compile(cfg, device)})
+    time_left_s = None if cfg.budget.time_s is None else 0.97 * cfg.budget.time_s - clock.elapsed_s()
+    if time_left_s is not None and time_left_s <= 1.0:
+        raise ConfigError(
+            f"--time {cfg.budget.time_s:g}s is used up after reading and tokenizing ({clock.elapsed_s():.1f} s). "
+            "Give more time, less text, or --set tokenizer.sample_bytes=1000000."
+        )
+    plan = make_plan(
+        cfg, tokenizer.vocab_size, text, time_left_s=time_left_s, step_seconds=_step_timer(cfg, device, machine)
+    )
+    network = saved_network(plan.config.model_dump())
+
+    display.phase("encoding")
+    corpus = write_corpus(sources, scanned, tokenizer, folder.data, max_bytes=plan.config.data.max_bytes)
+    write_atomic(_plan_path(folder), to_json(plan.facts))
+    return Prepared(plan.config, network, tokenizer, corpus, plan.facts)
+
+
+def _plan_path(folder: RunFolder) -> Path:
+    return folder.state / "plan.json"
+
+
+def _step_timer(cfg: TrainConfig, device: torch.device, machine: Machine) -> Callable[[ModelConfig, int], float]:
+    """Times steps on random tokens; the random state of the run is left as it was."""
+
+    def seconds(network: ModelConfig, batch_seqs: int) -> float:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            engine = Engine.build(build_model(network), cfg.model_copy(update={"compile": False}), device, machine)
+            tokens = torch.randint(network.vocab_size, (batch_seqs, network.context + 1), device=device)
+            return measure_step_s(lambda: lambda: engine.step_on(tokens), at_most_s=0.6)
+
+    return seconds
+
+
+def _choose_compile(cfg: TrainConfig, device: torch.device) -> bool:
+    """Compiling costs 10 to 80 s before the first step; only a long budget on a GPU is sure to have them back."""
+    if cfg.compile is not None:
+        return cfg.compile
+    return device.type == "cuda" and (cfg.budget.time_s or 0.0) >= 300.0
+
+
+def _sample_bytes(cfg: TrainConfig) -> int:
+    if cfg.budget.time_s is None:
+        return cfg.tokenizer.sample_bytes
+    return min(cfg.tokenizer.sample_bytes, max(1_000_000, int(0.03 * cfg.budget.time_s * TOKENIZER_BYTES_PER_S)))
+
+
+def _bytes_per_token(tokenizer: Tokenizer, sample: list[str]) -> float:
+    """Measured on up to about 300 KB, spread over the sample."""
+    pieces = [text[:4000] for text in sample[:: max(1, len(sample) // 75)]]
+    tokens = sum(len(ids) for ids in tokenizer.encode_batch(pieces))
+    return sum(len(piece.encode()) for piece in pieces) / max(tokens, 1)
+
+
+def _say_notes(scanned: Scan, display: Display) -> None:
+    """Names what was read another way or not at all; the first few of each."""
+    notes = scanned.notes
+    for name, encoding in notes.re_encoded[:3]:
+        display.say(f"{name} is not UTF-8; read as {encoding}.")
+    if len(notes.re_encoded) > 3:
+        display.say(f"… and {len(notes.re_encoded) - 3} more files in other encodings.")
+    for name, reason in notes.skipped[:3]:
+        display.say(f"Skipped {name}: {reason}.")
+    if len(notes.skipped) > 3:
+        display.say(f"… and {len(notes.skipped) - 3} more skipped; all are named in summary.json.")

@@ -1,0 +1,191 @@
+"""Which folder a run goes to, whether it goes on from there, and how its state is put away and taken up again."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from atinuke.data.sources import Sources
+from atinuke.train.checkpoint import (
+    Checkpoints,
+    LoadedCheckpoint,
+    load_optimizer,
+    load_random_tensors,
+    optimizer_tensors,
+    random_tensors,
+)
+from torch import Tensor
+
+from atinuke.config import read_settings_file, validate
+from atinuke.errors import DamagedFileError, RunFolderError
+from atinuke.durable import discard_folder, read_json, write_atomic
+from atinuke.run_folder import RunFolder
+from atinuke.train.config import TrainConfig
+from atinuke.train.loop import TrainState
+from atinuke.train.progress import Display
+
+# What may differ when a run is taken up again: how long, how often it saves, and where it stands.
+FREE_TO_CHANGE = ("budget", "checkpoint", "out", "resume", "device", "sample_prompts")
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """Where a run goes, and what it finds there."""
+
+    folder: RunFolder
+    saved: TrainConfig | None
+    """The resolved configuration of the run that is taken up; None for a new one."""
+
+
+def find_beginning(cfg: TrainConfig, display: Display) -> Beginning:
+    """The folder of `cfg`, new or holding a run of the same request.
+
+    Without `out`: runs/NAME, or NAME-2, … after finished or different runs. RunFolderError for a folder that holds
+    something else, or a run that was asked for in other words.
+    """
+    if cfg.out is not None:
+        return _inspect(cfg.out, cfg, display)
+    name = Sources(cfg.data.sources).name
+    number = 1
+    while True:
+        path = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        number += 1
+        if not path.exists():
+            return Beginning(RunFolder(path), None)
+        if cfg.resume == "auto" and _is_unfinished_twin(path, cfg):
+            return _inspect(path, cfg, display)
+
+
+def save_request(folder: RunFolder, cfg: TrainConfig) -> None:
+    """Keeps what was asked for, so that the same command is known again."""
+    folder.state.mkdir(parents=True, exist_ok=True)
+    write_atomic(_request_path(folder), cfg.to_json())
+
+
+def capture(state: TrainState, facts: Mapping[str, Any]) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """The whole training state as tensors by file, and as JSON; `facts` are added to the JSON."""
+    optimizer: dict[str, Tensor] = {}
+    optimizer_facts: list[Any] = []
+    for number, each in enumerate(state.optimizers):
+        tensors, numbers = optimizer_tensors(each)
+        optimizer |= {f"{number}.{name}": tensor for name, tensor in tensors.items()}
+        optimizer_facts.append(numbers)
+    tensors_by_file = {"model": dict(state.model.state_dict()), "optimizer": optimizer, "random": random_tensors()}
+    return tensors_by_file, {
+        **facts,
+        "step": state.step,
+        "tokens": state.tokens,
+        "position": state.position,
+        "last_val": state.last_val,
+        "optimizers": optimizer_facts,
+    }
+
+
+def restore(state: TrainState, checkpoints: Checkpoints, display: Display) -> LoadedCheckpoint | None:
+    """Takes up the newest checkpoint that verifies; None where there is none. Damaged ones are named."""
+    loaded = checkpoints.newest_good()
+    for line in checkpoints.damaged:
+        display.say(line)
+    if loaded is None:
+        return None
+    state.model.load_state_dict(loaded.tensors["model"])
+    for number, optimizer in enumerate(state.optimizers):
+        prefix = f"{number}."
+        tensors = {n.removeprefix(prefix): t for n, t in loaded.tensors["optimizer"].items() if n.startswith(prefix)}
+        load_optimizer(optimizer, tensors, loaded.state["optimizers"][number])
+    load_random_tensors(loaded.tensors["random"])
+    state.step, state.tokens = loaded.state["step"], loaded.state["tokens"]
+    state.position = loaded.state["position"]
+    last_val = loaded.state["last_val"]
+    state.last_val = None if last_val is None else (last_val[0], last_val[1])
+    state.last_good_checkpoint = loaded.path.name
+    return loaded
+
+
+def _request_path(folder: RunFolder) -> Path:
+    return folder.state / "request.json"
+
+
+def _inspect(path: Path, cfg: TrainConfig, display: Display) -> Beginning:
+    folder = RunFolder(path)
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(f"--out {path} is a file; expected a folder. Choose another name.")
+    if not path.exists() or not any(path.iterdir()):
+        return Beginning(folder, None)
+    if not folder.state.is_dir() and not folder.config.exists():
+        raise RunFolderError(f"--out {path} exists and is not a run folder; choose another name or empty it.")
+    if cfg.resume == "fresh":
+        _clear(folder)
+        return Beginning(folder, None)
+    if not folder.config.exists() or not _request_path(folder).exists():
+        display.say(f"{path} holds a run that never began to train; starting over.")
+        _clear(folder)
+        return Beginning(folder, None)
+    differing = _differences(_read_config(_request_path(folder)), cfg)
+    if differing:
+        raise RunFolderError(
+            f"{path} holds another run: {'; '.join(differing)}. "
+            "Give another --out, the settings of that run, or --fresh to start over there."
+        )
+    return Beginning(folder, _read_config(folder.config))
+
+
+def _is_unfinished_twin(path: Path, cfg: TrainConfig) -> bool:
+    folder = RunFolder(path)
+    try:
+        asked = _read_config(_request_path(folder))
+    except RunFolderError:
+        return False
+    is_scored = folder.summary.exists() and read_json(folder.summary).get("val_bpb") is not None
+    return not is_scored and asked.budget == cfg.budget and not _differences(asked, cfg)
+
+
+def _read_config(path: Path) -> TrainConfig:
+    if not path.exists():
+        raise RunFolderError(f"{path} is missing.")
+    try:
+        return validate(TrainConfig, read_settings_file(path))
+    except Exception as error:
+        raise DamagedFileError(f"{path} is damaged: {error} Start over with --fresh, or give another --out.") from error
+
+
+def _differences(there: TrainConfig, here: TrainConfig) -> list[str]:
+    """ "key is A there and B here" for what differs and may not."""
+    before, now = _flat(there), _flat(here)
+    return [
+        f"{key} is {json.dumps(before.get(key))} there and {json.dumps(value)} here"
+        for key, value in now.items()
+        if before.get(key) != value and key.split(".")[0] not in FREE_TO_CHANGE
+    ]
+
+
+def _flat(cfg: TrainConfig) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    todo: list[tuple[str, Any]] = [("", cfg.model_dump(mode="json"))]
+    while todo:
+        prefix, value = todo.pop()
+        if isinstance(value, dict):
+            todo += [(f"{prefix}.{key}" if prefix else key, inner) for key, inner in reversed(value.items())]
+        else:
+            flat[prefix] = value
+    return flat
+
+
+def _clear(folder: RunFolder) -> None:
+    """Removes what a run writes, and nothing else that someone may have put there."""
+    folder.unseal()
+    for path in (folder.state, folder.data):
+        if path.is_dir():
+            discard_folder(path)
+    for path in (
+        folder.config,
+        folder.tokenizer,
+        folder.model,
+        folder.metrics,
+        folder.summary,
+        folder.environment,
+        folder.report,
+        folder.card,
+    ):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,195 @@
+"""`atinuke train`: an assembly in the order of the data."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from atinuke.data.batches import Batches
+from atinuke.machine import Machine, environment, probe_machine, process_started_s, resolve_device
+from atinuke.train.checkpoint import Checkpoints, load_weights, save_weights
+
+from atinuke.errors import Interrupted, RunFolderError
+from atinuke.models import build_model
+from atinuke.durable import to_json, write_atomic
+from atinuke.run_folder import MetricsWriter, RunFolder
+from atinuke.train.config import TrainConfig
+from atinuke.train.engine import Engine
+from atinuke.train.loop import Observer, StepMetrics, StopRequest, TrainState, fit
+from atinuke.train.observers import CheckpointObserver, DisplayObserver, MetricsObserver
+from atinuke.train.preparing import Prepared, prepare, take_up
+from atinuke.train.progress import Display
+from atinuke.train.results import estimate_loss, first_summary, held_out_windows, say_results, score_and_report
+from atinuke.train.resuming import Beginning, capture, find_beginning, restore, save_request
+from atinuke.train.schedule import Clock, Pace, TimePace, TokenPace
+
+SCORED_WINDOW_TOKENS = 4096
+"""Held-out tokens behind each estimate while training."""
+SAVES = 10
+"""Checkpoints over a budget, unless the settings say otherwise."""
+
+
+def describe(cfg: TrainConfig) -> str:
+    """What --dry-run prints: the settings as they would be taken; null is what the planner chooses at the start."""
+    return cfg.to_json()
+
+
+def run(cfg: TrainConfig, display: Display, *, already_s: float | None = None) -> Path:
+    """Train a model from nothing, or from where its folder stopped, score it, and return the run folder.
+
+    `already_s`: seconds of the time budget that are used; none: since this process began.
+    Raises Interrupted, with what was saved, after Ctrl-C or SIGTERM.
+    """
+    clock = Clock(process_started_s() if already_s is None else already_s)
+    stop = StopRequest()
+    with display, stop.listening():
+        beginning = find_beginning(cfg, display)
+        folder = beginning.folder
+        folder.create()
+        try:
+            with folder.claim():
+                return _run(cfg, beginning, clock, stop, display)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"Stopped by {stop.signal_name or 'Ctrl-C'}. {folder.path} keeps what was saved before; "
+                "the same command goes on from there."
+            ) from None
+
+
+def _run(cfg: TrainConfig, beginning: Beginning, clock: Clock, stop: StopRequest, display: Display) -> Path:
+    folder = beginning.folder
+    device = resolve_device(cfg.device)
+    machine = probe_machine(device)
+    torch.set_num_threads(machine.cores)
+    torch.set_flush_denormal(True)  # numbers near 0 cost a CPU a hundred times as much as others
+    if beginning.saved is None:
+        folder.unseal()
+        save_request(folder, cfg)
+        start = prepare(cfg, folder, device, machine, clock, display)
+        start.tokenizer.save(folder.tokenizer)
+        write_atomic(folder.environment, to_json(environment()))
+        write_atomic(folder.config, start.config.to_json())
+    else:
+        start = take_up(beginning.saved.model_copy(update={"budget": cfg.budget, "checkpoint": cfg.checkpoint}), folder)
+    summary = _summary_of(folder, start.config)
+    if summary is None:
+        summary = train(start, folder, device, machine, clock, stop, display)
+    if summary["val_bpb"] is None:
+        model = build_model(start.network)
+        load_weights(folder.model, model)
+        score_and_report(folder, start, model.to(device), display)
+        folder.seal()
+    else:
+        display.say(f"{folder.path} is finished. Train on with a larger budget, or start over with --fresh.")
+    say_results(folder.read_summary(), display)
+    return folder.path
+
+
+def train(
+    start: Prepared,
+    folder: RunFolder,
+    device: torch.device,
+    machine: Machine,
+    clock: Clock,
+    stop: StopRequest,
+    display: Display,
+) -> dict[str, Any]:
+    """From prepared data to the saved model, and a summary without scores. Raises Interrupted when stopped early."""
+    cfg, network = start.config, start.network
+    assert cfg.batch_seqs is not None
+    display.phase("training")
+    torch.manual_seed(cfg.seed)
+    engine = Engine.build(build_model(network), cfg, device, machine)
+    state = engine.state
+    batches = Batches(
+        start.corpus.shards, context=network.context, batch_seqs=cfg.batch_seqs, seed=cfg.seed, device=device
+    )
+    checkpoints = Checkpoints(folder.state, keep=cfg.checkpoint.keep)
+    loaded = restore(state, checkpoints, display)
+    if loaded is not None:
+        clock.add_earlier(loaded.state["elapsed_s"])
+        display.say(f"Going on from step {state.step:,} ({loaded.state['elapsed_s']:.1f} s used).")
+    began_s = loaded.state["began_s"] if loaded is not None else clock.elapsed_s()
+    identity = {"began_s": began_s, "corpus": start.corpus.fingerprint}
+    if loaded is not None and loaded.state["corpus"] != start.corpus.fingerprint:
+        raise RunFolderError(f"{folder.data} is not the text that this run began with; start over with --fresh.")
+
+    windows = held_out_windows(
+        start.tokenizer, start.corpus, network.context, max(1, SCORED_WINDOW_TOKENS // network.context)
+    ).to(device)
+    saver = CheckpointObserver(
+        checkpoints,
+        capture=lambda state: capture(state, {**identity, "elapsed_s": clock.elapsed_s()}),
+        is_due=_save_rule(cfg, clock),
+        estimate_val_loss=lambda: estimate_loss(state.model, windows, engine.autocast, cfg.batch_seqs or 1),
+        is_finished=lambda state: not stop,
+    )
+    if loaded is None:
+        saver.save(state, with_score=False)  # there is always a good checkpoint, and we know how long one takes
+    saving_s = saver.last_save_s
+    pace = _pace(cfg, clock, began_s, saving_s)
+    with MetricsWriter(folder.metrics) as writer:
+        writer.truncate_after(state.step)
+        observers: list[Observer] = [saver, MetricsObserver(writer), DisplayObserver(display, start.bytes_per_token)]
+        stop.is_patient = True
+        fit(state, batches, engine.rules, pace, observers, lambda: bool(stop))
+        writer.sync()
+    if stop:
+        raise Interrupted(
+            f"Stopped by {stop.signal_name} at step {state.step:,}; the state is saved in {folder.path}. "
+            "The same command goes on from there."
+        )
+    display.phase("saving")
+    folder.unseal()
+    _keep_the_best(state, checkpoints, display)
+    save_weights(folder.model, state.model)
+    summary = first_summary(start, state, folder, device, display.timeline)
+    write_atomic(folder.summary, to_json(summary | {"elapsed_s": round(clock.elapsed_s(), 3)}))
+    stop.is_patient = False
+    return folder.read_summary()
+
+
+def _summary_of(folder: RunFolder, cfg: TrainConfig) -> dict[str, Any] | None:
+    """The summary of a run that has trained for all of its budget; None when there is still something to train."""
+    if not folder.summary.exists():
+        return None
+    summary = folder.read_summary()
+    return summary if summary["budget"] == cfg.budget.model_dump(mode="json") else None
+
+
+def _pace(cfg: TrainConfig, clock: Clock, began_s: float, saving_s: float) -> Pace:
+    if cfg.budget.time_s is not None:
+        # what comes between the last step and the saved model: one checkpoint, its score, and the weights
+        reserve_s = 0.2 + 3 * saving_s + 0.005 * cfg.budget.time_s
+        deadline_s = cfg.budget.time_s - min(reserve_s, 0.04 * cfg.budget.time_s)
+        return TimePace(clock, began_s, max(deadline_s, began_s + 1e-3))
+    assert cfg.batch_seqs is not None and cfg.model.context is not None
+    return TokenPace(clock, cfg.budget.tokens or (cfg.budget.steps or 0) * cfg.batch_seqs * cfg.model.context)
+
+
+def _save_rule(cfg: TrainConfig, clock: Clock) -> Callable[[StepMetrics], bool]:
+    """By the clock when the budget is time; by steps otherwise, so that a repeated run saves at the same steps."""
+    assert cfg.batch_seqs is not None and cfg.model.context is not None
+    if cfg.budget.time_s is not None and cfg.checkpoint.every_steps is None:
+        every_s = cfg.checkpoint.every_s or max(10.0, cfg.budget.time_s / SAVES)
+        saved_s = [clock.elapsed_s()]
+
+        def is_due(metrics: StepMetrics) -> bool:
+            if metrics.elapsed_s - saved_s[0] < every_s:
+                return False
+            saved_s[0] = metrics.elapsed_s
+            return True
+
+        return is_due
+    total = cfg.budget.steps or (cfg.budget.tokens or 0) // (cfg.batch_seqs * cfg.model.context)
+    every_steps = cfg.checkpoint.every_steps or max(1, total // SAVES)
+    return lambda metrics: metrics.step % every_steps == 0
+
+
+def _keep_the_best(state: TrainState, checkpoints: Checkpoints, display: Display) -> None:
+    """Goes back to the checkpoint with the lowest estimate, where the text was repeated too often since."""
+    best = checkpoints.best()
+    if best is None or state.last_val is None or best.score is None or best.score >= state.last_val[1]:
+        return
+    state.model.load_state_dict(best.tensors["model"])
+    display.say(f"The weights of step {best.step:,} did better on held-out text than the last ones; they are kept.")

@@ -1,0 +1,54 @@
+"""The learning rate over progress, and the clocks, on a clock that the test turns."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from atinuke.train.schedule import Clock, TimePace, TokenPace, rate_factor
+
+
+class Hands:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_the_rate_goes_up_stays_and_ends_at_zero() -> None:
+    at = [round(rate_factor(progress, 0.1, 0.5), 3) for progress in (0.0, 0.05, 0.1, 0.5, 0.75, 1.0)]
+    assert at == [0.01, 0.5, 1.0, 1.0, 0.5, 0.0]
+
+
+@given(st.floats(0, 1), st.floats(0, 0.5), st.floats(0.01, 1))
+def test_the_rate_stays_between_zero_and_its_peak(progress: float, warmup: float, decay: float) -> None:
+    assert 0.0 <= rate_factor(progress, warmup, decay) <= 1.0
+
+
+def test_the_clock_counts_what_was_used_before() -> None:
+    hands = Hands()
+    clock = Clock(2.5, hands)
+    hands.now_s += 4
+    assert clock.elapsed_s() == pytest.approx(6.5)
+    clock.add_earlier(10)
+    assert clock.elapsed_s() == pytest.approx(16.5)
+
+
+def test_time_pace_is_linear_and_leaves_room_for_the_last_step() -> None:
+    hands = Hands()
+    pace = TimePace(Clock(0.0, hands), began_s=0.0, deadline_s=10.0)
+    seen = []
+    for _ in range(20):
+        seen.append(pace.progress(0))
+        if seen[-1] >= 1:
+            break
+        hands.now_s += 1.5
+    # 1.5-second steps: the seventh would end at 10.5
+    assert seen == pytest.approx([0.0, 0.15, 0.3, 0.45, 0.6, 0.75, 1.0])
+
+
+def test_token_pace_knows_no_clock() -> None:
+    pace = TokenPace(Clock(0.0, Hands()), 400)
+    assert [pace.progress(tokens) for tokens in (0, 100, 400)] == [0.0, 0.25, 1.0]

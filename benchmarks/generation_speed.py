@@ -1,6 +1,6 @@
 """Generation at batch 1: tokens per second of ours beside transformers' GPT-2 of the same shape.
 
-    python benchmarks/generation_speed.py [--shapes tiny,small,medium] [--repeats 7] [--out results.json]
+    python benchmarks/generation_speed.py [--shapes tiny,small,medium] [--repeats 7] [--out FOLDER]
 
 Both are asked for the same number of new tokens after the same prompt, in one process, one after the other and back
 again (A B A B …), so that a machine that slows down slows both. Weights are random: what they say is not measured.
@@ -10,8 +10,6 @@ The ratio is the median of the ratios of neighbouring runs. Every network runs i
 import argparse
 import json
 import logging
-import os
-import platform
 import statistics
 import sys
 import time
@@ -25,6 +23,7 @@ import torch
 
 from atinuke.generate.config import SamplingRules
 from atinuke.generate.decode import generate_ids
+from atinuke.machine import environment
 from atinuke.models import ModelConfig, build_model
 
 PROMPT_TOKENS = 8
@@ -146,34 +145,6 @@ def race(shape: Shape, is_sampled: bool, repeats: int) -> dict[str, object]:
     }
 
 
-def environment() -> dict[str, object]:
-    """What the numbers depend on."""
-    import transformers
-
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "command": " ".join(sys.argv),
-        "machine": platform.machine(),
-        "processor": cpu_name(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "atinuke": metadata.version("atinuke"),
-    }
-
-
-def cpu_name() -> str:
-    """The processor's own name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
-
-
 def table(rows: list[dict[str, object]]) -> str:
     """The results in Markdown."""
     lines = [
@@ -193,23 +164,26 @@ def table(rows: list[dict[str, object]]) -> str:
 
 
 def main() -> None:
-    """Runs the shapes asked for and prints a table; the JSON goes to --out or follows the table."""
+    """Runs the shapes asked for, prints a table, and saves it with machine and versions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", default=",".join(SHAPES), help="comma-separated: " + ", ".join(SHAPES))
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out", type=Path, help="file for the JSON")
+    parser.add_argument("--out", type=Path, help="folder for README.md and results.json; none: only printed")
     args = parser.parse_args()
-    unknown = set(args.shapes.split(",")) - set(SHAPES)
-    if unknown:
-        parser.error(f"unknown shapes {', '.join(sorted(unknown))}; expected {', '.join(SHAPES)}")
-    warnings.filterwarnings("ignore")
-    rows = [race(SHAPES[name], sampled, args.repeats) for name in args.shapes.split(",") for sampled in (False, True)]
-    print(table(rows))
-    report = json.dumps({"environment": environment(), "results": rows}, indent=1)
+    names = args.shapes.split(",")
+    if unknown := sorted(set(names) - set(SHAPES)):
+        parser.error(f"unknown shapes {', '.join(unknown)}; expected {', '.join(SHAPES)}")
+    warnings.filterwarnings("ignore")  # transformers has much to say
+    rows = [race(SHAPES[name], is_sampled, args.repeats) for name in names for is_sampled in (False, True)]
+    facts = {"environment": environment() | {"transformers": metadata.version("transformers")}, "results": rows}
+    report = json.dumps(facts, indent=1)
+    print(table(rows), report, sep="\n\n")
     if args.out:
-        args.out.write_text(report + "\n", encoding="utf-8")
-    else:
-        print(report)
+        args.out.mkdir(parents=True, exist_ok=True)
+        command = "python benchmarks/generation_speed.py " + " ".join(sys.argv[1:])
+        text = f"# Generation speed, batch 1\n\n`{command}`\n\n{table(rows)}\n"
+        (args.out / "README.md").write_text(text, encoding="utf-8")
+        (args.out / "results.json").write_text(report + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from atinuke.data.documents import Document, SourceNotes
 from atinuke.data.sources import Sources
-from numpy.typing import NDArray
 
 
 class ByteTokenizer:

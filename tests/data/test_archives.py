@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from atinuke.data import archives
 from atinuke.data.sources import Sources
 from atinuke.errors import AtinukeError, MissingExtraError, SourceError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 TEXT = "Ọ̀rọ̀ àkọ́kọ́ nínú ìwé yìí.\nThe second line is plain.\n" * 40
 
@@ -115,7 +116,11 @@ def test_no_truncated_file_gives_a_part_of_its_text(
     name: str, whole_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("atinuke.data.reading.WHOLE_BYTES", whole_bytes)
-    make = CONTAINERS.get(name) or {**COMPRESS, "tar": CONTAINERS["book.tar"]}.get(name[2:]) or CONTAINERS["book." + name[2:]]
+    make = (
+        CONTAINERS.get(name)
+        or {**COMPRESS, "tar": CONTAINERS["book.tar"]}.get(name[2:])
+        or CONTAINERS["book." + name[2:]]
+    )
     noise = random.Random(0)
     text = "".join(chr(noise.randrange(97, 123)) for _ in range(600))  # hard to compress, so that cuts hit data
     data = make(text.encode())
@@ -204,7 +209,9 @@ def test_archives_with_changed_bytes_are_read_or_refused(name: str, data: st.Dat
 def test_members_are_documents_and_hidden_ones_are_not(tmp_path: Path) -> None:
     members = {"b.txt": b"b", "a/c.txt": b"c", ".hidden": b"h", "__MACOSX/._b.txt": b"m", "a/.git/x": b"g", "a/": b""}
     for name, make in {"x.zip": zipped, "x.tar": tarred}.items():
-        (tmp_path / name).write_bytes(make({key: value for key, value in members.items() if key != "a/" or make is zipped}))
+        (tmp_path / name).write_bytes(
+            make({key: value for key, value in members.items() if key != "a/" or make is zipped})
+        )
         documents = list(Sources([str(tmp_path / name)]))
         assert [document.text for document in documents] == ["b", "c"]
         assert documents[1].name == f"{tmp_path}/{name}/a/c.txt"
@@ -225,7 +232,12 @@ def test_links_and_devices_in_a_tar_are_let_pass(tmp_path: Path) -> None:
 
 
 def test_an_unusable_member_is_skipped_and_the_others_are_read(tmp_path: Path) -> None:
-    members = {"bin": b"\0\1", "twice.txt.gz.gz": b"", "inner.zip": zipped({"a": b"a"}), "cut.gz": gzip.compress(b"x")[:-3]}
+    members = {
+        "bin": b"\0\1",
+        "twice.txt.gz.gz": b"",
+        "inner.zip": zipped({"a": b"a"}),
+        "cut.gz": gzip.compress(b"x")[:-3],
+    }
     for name, make in {"x.zip": zipped, "x.tar.gz": lambda files: gzip.compress(tarred(files))}.items():
         (tmp_path / name).write_bytes(make({**members, "ok.txt": b"fine"}))
         sources = Sources([str(tmp_path / name)])

@@ -1,7 +1,8 @@
 import numpy as np
-from atinuke.data.census import first_of_each
 from hypothesis import given
 from hypothesis import strategies as st
+
+from atinuke.data.census import first_of_each
 
 
 @given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 5)))

@@ -1,7 +1,8 @@
 import pytest
-from atinuke.data.documents import MAX_NAMED, SourceNotes, shown
 from hypothesis import given
 from hypothesis import strategies as st
+
+from atinuke.data.documents import MAX_NAMED, SourceNotes, shown
 
 
 @given(st.text(st.characters()))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from atinuke.data.sources import Sources
 from atinuke.errors import SourceError
 
@@ -60,7 +61,12 @@ def test_a_file_whose_name_looks_like_a_pattern_is_found_by_its_name(folder_of: 
 @pytest.mark.parametrize("spec", ["", "**/*.txt", "*", "**"])
 def test_symlink_loops_end_and_each_file_comes_once(spec: str, folder_of: Write) -> None:
     folder = folder_of({"a.txt": b"x", "sub/b.txt": b"y"})
-    for link, target in {"loop": folder, "sub/up": folder, "sub/self": folder / "sub", "twin.txt": folder / "a.txt"}.items():
+    for link, target in {
+        "loop": folder,
+        "sub/up": folder,
+        "sub/self": folder / "sub",
+        "twin.txt": folder / "a.txt",
+    }.items():
         (folder / link).symlink_to(target)
     assert sorted(names(folder / spec, folder)) == ["a.txt", "sub/b.txt"]
 

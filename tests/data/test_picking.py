@@ -1,9 +1,10 @@
 from hashlib import blake2b
 
 import pytest
-from atinuke.data.picking import SmallestHashes, TextSample, hash64
 from hypothesis import given
 from hypothesis import strategies as st
+
+from atinuke.data.picking import SmallestHashes, TextSample, hash64
 
 OFFERS = st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 30)), unique_by=lambda offer: offer[0])
 

@@ -5,11 +5,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from atinuke.data import reading
 from atinuke.data.sources import Sources
 from atinuke.errors import SourceError
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: not text.isspace())
 
@@ -31,7 +32,9 @@ def test_every_row_is_a_document(texts: list[str], ascii_only: bool, end: str, e
     assert all(document.is_last for document in documents)
 
 
-@given(st.binary(max_size=400) | st.lists(st.sampled_from([b'{"text": "ok"}', b"{", b"[1]", b"\xff", b""])).map(b"\n".join))
+@given(
+    st.binary(max_size=400) | st.lists(st.sampled_from([b'{"text": "ok"}', b"{", b"[1]", b"\xff", b""])).map(b"\n".join)
+)
 @settings(deadline=None)
 def test_any_bytes_are_rows_or_counted_or_refused(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +90,7 @@ def test_a_byte_order_mark_before_the_first_row_does_no_harm(tmp_path: Path) -> 
 
 
 def test_a_file_without_any_row_is_an_error_that_says_what_was_wrong_first(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match=r'no line is a JSON object with a text.*at first: no field text'):
+    with pytest.raises(SourceError, match=r"no line is a JSON object with a text.*at first: no field text"):
         list(sources_of(b'{"content": "a"}\n' * 5, tmp_path))
 
 
@@ -95,4 +98,9 @@ def test_a_long_text_in_a_row_comes_in_parts(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("atinuke.data.documents.PART_CHARS", 10)
     documents = list(sources_of(json.dumps({"text": "abcdefghij" * 3 + "k"}).encode(), tmp_path))
     assert [document.text for document in documents] == ["abcdefghij"] * 3 + ["k"]
-    assert [(document.part, document.is_last) for document in documents] == [(0, False), (1, False), (2, False), (3, True)]
+    assert [(document.part, document.is_last) for document in documents] == [
+        (0, False),
+        (1, False),
+        (2, False),
+        (3, True),
+    ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from atinuke.data import sources as sources_module
 from atinuke.data.sources import Sources
 from atinuke.errors import SourceError
@@ -149,7 +150,7 @@ def test_a_full_disk_under_standard_input_is_explained(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(sys, "stdin", stdin_of(b"text"))
     monkeypatch.setattr(shutil, "copyfileobj", full)
-    with pytest.raises(SourceError, match="No space left on device.*TMPDIR"):
+    with pytest.raises(SourceError, match=r"No space left on device.*TMPDIR"):
         Sources(["-"])
 
 
@@ -163,7 +164,12 @@ def test_a_full_disk_under_standard_input_is_explained(monkeypatch: pytest.Monke
 def test_hostile_names_are_read_and_shown_on_one_line(name: bytes, tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/" + name[:20]
     os.mkdir(folder)
-    for kind, data in {b"": b"fine", b".bin": b"\0", b".jsonl": b'{"text": "row"}\nno\n', b".l1": b"\xe9t\xe9 d\xe9j\xe0"}.items():
+    for kind, data in {
+        b"": b"fine",
+        b".bin": b"\0",
+        b".jsonl": b'{"text": "row"}\nno\n',
+        b".l1": b"\xe9t\xe9 d\xe9j\xe0",
+    }.items():
         with open(folder + b"/" + name[: 240 - len(kind)] + kind, "wb") as file:
             file.write(data)
     sources = Sources([os.fsdecode(folder)])

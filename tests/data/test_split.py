@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from atinuke.config import validate
 from atinuke.data.picking import hash64
 from atinuke.data.sources import Sources
 from atinuke.data.split import Scan, SplitRules, line_overlap, scan, training_documents
 from atinuke.errors import ConfigError, SourceError
-from hypothesis import given
-from hypothesis import strategies as st
 
 InMemory = Callable[..., Sources]
 RULES = SplitRules()

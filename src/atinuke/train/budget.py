@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from atinuke.machine import Machine
 from torch import nn
 
 from atinuke.errors import ConfigError
+from atinuke.machine import Machine
 from atinuke.models.config import ModelConfig
 from atinuke.train.config import ModelChoice, TrainConfig
 

@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 from typing import Literal, Self
 
-from atinuke.data.split import SplitRules
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from atinuke.config import Settings
+from atinuke.data.split import SplitRules
 from atinuke.models.config import ModelKind, check_sizes
 
 TokenizerKind = Literal["char", "word", "bpe", "unigram"]

@@ -7,12 +7,12 @@ from functools import partial
 from typing import Self
 
 import torch
-from atinuke.data.batches import Batch
-from atinuke.machine import Machine
 from jaxtyping import Int
 from torch import Tensor
 
+from atinuke.data.batches import Batch
 from atinuke.errors import ConfigError
+from atinuke.machine import Machine
 from atinuke.models.decoder import Decoder
 from atinuke.train.config import TrainConfig
 from atinuke.train.loop import StepRules, TrainState, optimizer_step

@@ -11,10 +11,10 @@ from types import FrameType
 from typing import Protocol
 
 import torch
-from atinuke.data.batches import Batch, Batches
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from atinuke.data.batches import Batch, Batches
 from atinuke.errors import NonFiniteLossError
 from atinuke.train.objectives import Objective
 from atinuke.train.optimizers import scale_learning_rates

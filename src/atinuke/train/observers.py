@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from atinuke.train.checkpoint import Checkpoints
 from torch import Tensor
 
 from atinuke.run_folder import MetricsWriter
+from atinuke.train.checkpoint import Checkpoints
 from atinuke.train.loop import StepMetrics, TrainState
 from atinuke.train.progress import Display
 

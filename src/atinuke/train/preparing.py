@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from atinuke.data.corpus import Corpus, write_corpus
 from atinuke.data.sources import Sources
 from atinuke.data.split import Scan, scan
-from atinuke.machine import Machine
-
+from atinuke.durable import read_json, to_json, write_atomic
 from atinuke.errors import ConfigError, RunFolderError
+from atinuke.machine import Machine
 from atinuke.models import ModelConfig, build_model
 from atinuke.models.config import saved_network
-from atinuke.durable import read_json, to_json, write_atomic
 from atinuke.run_folder import RunFolder
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.tokenizers.training import train_tokenizer

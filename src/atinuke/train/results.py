@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from atinuke.data.corpus import Corpus
-from atinuke.report.card import write_card
-from atinuke.train.scoring import Score, bits_per_byte
+from torch import nn
 
+from atinuke.data.corpus import Corpus
+from atinuke.durable import to_json, write_atomic
 from atinuke.generate.decode import generate_text
 from atinuke.generate.sampling import SamplingRules
 from atinuke.models.decoder import Decoder
-from atinuke.durable import to_json, write_atomic
+from atinuke.report.card import write_card
+from atinuke.report.report import write_report
 from atinuke.run_folder import RunFolder
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.train.config import TrainConfig
@@ -23,7 +24,7 @@ from atinuke.train.loop import TrainState
 from atinuke.train.ngram import copied_share, five_gram_bpb
 from atinuke.train.preparing import Prepared
 from atinuke.train.progress import Display
-from atinuke.report.report import write_report
+from atinuke.train.scoring import Score, bits_per_byte
 
 SAMPLE_TOKENS = 160
 SAMPLE_COUNT = 3

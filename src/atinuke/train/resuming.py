@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from atinuke.config import read_settings_file, validate
 from atinuke.data.sources import Sources
+from atinuke.durable import discard_folder, read_json, write_atomic
+from atinuke.errors import DamagedFileError, RunFolderError
+from atinuke.run_folder import RunFolder
 from atinuke.train.checkpoint import (
     Checkpoints,
     LoadedCheckpoint,
@@ -15,12 +21,6 @@ from atinuke.train.checkpoint import (
     optimizer_tensors,
     random_tensors,
 )
-from torch import Tensor
-
-from atinuke.config import read_settings_file, validate
-from atinuke.errors import DamagedFileError, RunFolderError
-from atinuke.durable import discard_folder, read_json, write_atomic
-from atinuke.run_folder import RunFolder
 from atinuke.train.config import TrainConfig
 from atinuke.train.loop import TrainState
 from atinuke.train.progress import Display

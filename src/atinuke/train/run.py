@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from atinuke.data.batches import Batches
-from atinuke.machine import Machine, environment, probe_machine, process_started_s, resolve_device
-from atinuke.train.checkpoint import Checkpoints, load_weights, save_weights
 
-from atinuke.errors import Interrupted, RunFolderError
-from atinuke.models import build_model
+from atinuke.data.batches import Batches
 from atinuke.durable import to_json, write_atomic
+from atinuke.errors import Interrupted, RunFolderError
+from atinuke.machine import Machine, environment, probe_machine, process_started_s, resolve_device
+from atinuke.models import build_model
 from atinuke.run_folder import MetricsWriter, RunFolder
+from atinuke.train.checkpoint import Checkpoints, load_weights, save_weights
 from atinuke.train.config import TrainConfig
 from atinuke.train.engine import Engine
 from atinuke.train.loop import Observer, StepMetrics, StopRequest, TrainState, fit

@@ -1,0 +1,131 @@
+"""The planner, on machines and texts that the test makes up."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from atinuke.errors import ConfigError
+from atinuke.models import ModelConfig
+from atinuke.models.config import saved_network
+from atinuke.train.budget import LADDER, Plan, TextFacts, make_plan, measure_step_s
+from atinuke.train.config import TrainConfig
+
+BOOK = TextFacts(train_bytes=1_000_000, bytes_per_token=3.0)
+
+
+def machine_of(gflops: float) -> "object":
+    """step_seconds of a machine that does `gflops` on matrices and takes 5 ms for the rest."""
+
+    def step_seconds(network: ModelConfig, batch_seqs: int) -> float:
+        size = 12 * network.layer_count * network.model_dim**2 + network.vocab_size * network.model_dim
+        return 0.005 + 6 * size * batch_seqs * network.context / (gflops * 1e9)
+
+    return step_seconds
+
+
+def plan(tree: dict[str, object], text: TextFacts = BOOK, time_left_s: float | None = 110.0, gflops: float = 80) -> Plan:
+    cfg = TrainConfig.model_validate({"budget": {"time_s": 120}, **tree})
+    return make_plan(cfg, 1024, text, time_left_s=time_left_s, step_seconds=machine_of(gflops))  # type: ignore[arg-type]
+
+
+def test_nothing_is_left_open() -> None:
+    resolved = plan({}).config
+    network = saved_network(resolved.model_dump())
+    assert network.model_dim and resolved.batch_seqs and resolved.optim.lr and resolved.optim.matrix_lr
+    assert resolved.optim.kind and resolved.optim.beta2 is not None and resolved.data.max_bytes
+
+
+def test_more_time_never_buys_a_smaller_network() -> None:
+    sizes = []
+    for time_s in (20, 120, 600, 3600, 36_000):
+        text = TextFacts(train_bytes=10**9, bytes_per_token=3.0)
+        chosen = plan({"budget": {"time_s": time_s}}, text, time_left_s=0.9 * time_s).config.model
+        assert chosen.model_dim and chosen.layer_count
+        sizes.append(chosen.layer_count * chosen.model_dim**2)
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+
+
+def test_two_minutes_on_two_cores_give_the_shape_that_was_best_by_hand() -> None:
+    chosen = plan({}).config.model
+    assert (chosen.model_dim, chosen.layer_count) in {(96, 3), (128, 4)}
+
+
+def test_what_is_set_by_hand_stays() -> None:
+    asked = {
+        "model": {"model_dim": 48, "layer_count": 5, "head_count": 3, "hidden_dim": 77, "context": 32, "dropout": 0.3},
+        "batch_seqs": 5,
+        "optim": {"lr": 0.5, "matrix_lr": 0.25, "kind": "adamw", "beta2": 0.7},
+    }
+    resolved = plan(asked).config
+    assert resolved.model.model_dump(include={"model_dim", "layer_count", "head_count", "hidden_dim", "context"}) == {
+        "model_dim": 48,
+        "layer_count": 5,
+        "head_count": 3,
+        "hidden_dim": 77,
+        "context": 32,
+    }
+    assert resolved.model.dropout == 0.3 and resolved.batch_seqs == 5
+    assert (resolved.optim.lr, resolved.optim.matrix_lr, resolved.optim.kind, resolved.optim.beta2) == (
+        0.5,
+        0.25,
+        "adamw",
+        0.7,
+    )
+
+
+@given(
+    heads=st.none() | st.integers(1, 12),
+    width=st.none() | st.integers(1, 300),
+    key_dim=st.none() | st.integers(1, 300),
+    train_bytes=st.integers(20, 10**10),
+    time_left_s=st.none() | st.floats(2, 10**5),
+)
+@settings(max_examples=150, deadline=None)
+def test_every_plan_is_a_network_that_can_be_built(
+    heads: int | None, width: int | None, key_dim: int | None, train_bytes: int, time_left_s: float | None
+) -> None:
+    tree: dict[str, object] = {"model": {"head_count": heads, "model_dim": width, "key_dim": key_dim}}
+    tree["budget"] = {"tokens": 100_000} if time_left_s is None else {"time_s": time_left_s}
+    try:
+        TrainConfig.model_validate(tree)
+    except ValueError:
+        return  # contradictory sizes are refused before there is a plan
+    text = TextFacts(train_bytes=train_bytes, bytes_per_token=2.5)
+    resolved = plan(tree, text, time_left_s).config
+    network = saved_network(resolved.model_dump())
+    assert network.key_dim % network.head_count == 0
+    assert resolved.batch_seqs is not None and resolved.batch_seqs >= 1
+    if text.train_tokens >= 64:
+        assert network.context < text.train_tokens
+
+
+def test_steps_and_tokens_give_the_same_network_on_every_machine() -> None:
+    for budget in ({"steps": 500}, {"tokens": 5_000_000}):
+        slow, fast = (plan({"budget": budget}, time_left_s=None, gflops=g).config for g in (1, 10_000))
+        assert slow == fast
+
+
+def test_many_passes_over_a_small_text_bring_dropout() -> None:
+    small = TextFacts(train_bytes=50_000, bytes_per_token=3.0)
+    assert plan({}, small).config.model.dropout
+    assert plan({}, TextFacts(10**9, 3.0)).config.model.dropout == 0
+
+
+def test_no_budget_at_all_is_said() -> None:
+    with pytest.raises(ConfigError, match="time_s, steps or tokens"):
+        make_plan(TrainConfig(), 1024, BOOK, time_left_s=None, step_seconds=machine_of(80))  # type: ignore[arg-type]
+
+
+def test_the_ladder_climbs() -> None:
+    sizes = [layers * dim**2 for dim, layers in LADDER]
+    assert sizes == sorted(sizes) and len(set(sizes)) == len(sizes)
+
+
+def test_the_fastest_of_a_few_steps_counts_and_the_first_does_not() -> None:
+    calls: list[int] = []
+
+    def build() -> "object":
+        return lambda: calls.append(1)
+
+    assert measure_step_s(build, at_most_s=0.01) < 0.01  # type: ignore[arg-type]
+    assert 4 <= len(calls) <= 12

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,15 @@ from atinuke.train.progress import Quiet
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_run(tmp_path_factory.mktemp("runs") / "humpty")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def torch_as_it_was() -> Iterator[None]:
+    """Training takes all cores and flushes subnormal numbers; the tests after these should not."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(False)
 
 
 def in_a_fresh_python(code: str) -> str:

@@ -102,7 +102,7 @@ class RunFolder:
         return self
 
     def read_config(self) -> dict[str, Any]:
-        """config.json: {"train": …, "model": …}."""
+        """config.json: everything that the run was told, with what the planner chose."""
         return read_json(self.config)
 
     def read_summary(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from atinuke.config import build_settings
 from atinuke.errors import DamagedFileError, RunFolderError
@@ -57,7 +58,10 @@ def quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("atinuke.train.run.probe_machine", lambda _: one_core)
         patch.setattr("atinuke.train.results.SAMPLE_TOKENS", 8)
+        threads = torch.get_num_threads()
         yield
+        torch.set_num_threads(threads)
+        torch.set_flush_denormal(False)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +96,7 @@ def moments(book: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
 
 @pytest.mark.parametrize(
     "moment",
-    ["data", "step-00000000", "step-00000004", "model.safetensors", "summary.json", "checksums.json"],
+    ["data", "step-00000000", "step-00000004", "model.safetensors", "summary.json", "report.html", "checksums.json"],
 )
 def test_a_training_killed_at_any_stage_ends_with_the_same_weights_and_losses(
     moments: dict[str, Path], book: Path, tmp_path: Path, moment: str
@@ -104,6 +108,7 @@ def test_a_training_killed_at_any_stage_ends_with_the_same_weights_and_losses(
     assert losses_of(folder) == losses_of(moments["end"])
     assert [step for step, _ in losses_of(folder)] == list(range(1, STEPS + 1))
     assert RunFolder(folder).verify()
+    assert (folder / "report.html").is_file() and (folder / "README.md").is_file()
     scores = [json.loads((place / "summary.json").read_text())["val_bpb"] for place in (folder, moments["end"])]
     assert scores[0] == scores[1] > 0
 

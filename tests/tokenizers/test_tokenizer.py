@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import os
 import random
 import string
 import subprocess
@@ -262,5 +263,6 @@ def test_a_forked_process_encodes_and_nothing_is_printed() -> None:
         "raise SystemExit(os.waitpid(child, 0)[1])\n"
     )
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    environment = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -75,6 +75,13 @@ def test_word_takes_the_most_frequent_words_with_their_space() -> None:
     assert tokenizer.unknown_bytes(" to be -- or--…") == len(" or…".encode())
 
 
+def test_word_lists_at_most_64_runs_of_signs() -> None:
+    text = "".join(f"{a}{b} " for a in ",.;:!?+-*/" for b in "<>=|&^%$#@") * 3 + "--a" * 9
+    pieces = train_tokenizer("word", [text], 1000)._vocabulary.pieces
+    runs = [piece for piece in pieces[2 + len(WORD_BASE) :] if len(piece) == 2]
+    assert len(runs) == 64 and "--" in runs
+
+
 def test_char_orders_characters_by_frequency_and_ties_by_code_point() -> None:
     tokenizer = train_tokenizer("char", ["cbbaé", "é"], None)
     assert tokenizer._vocabulary.pieces[257:] == ("b", "é", "a", "c")

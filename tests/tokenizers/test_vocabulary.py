@@ -79,6 +79,14 @@ def test_a_truncated_file_is_named(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_one_changed_letter_in_a_piece_is_told_from_a_foreign_file(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    trained(kind).save(path)
+    path.write_text(path.read_text(encoding="utf-8").replace('"😀"', '"😁"').replace("cat", "cut"), encoding="utf-8")
+    assert "its vocabulary differs from its checksum" in str(refusal(path))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_flipped_bit_is_named_unless_it_changes_nothing(kind: str, tmp_path: Path) -> None:
     """White space between values is all that may change; any letter of a piece, a score or a setting is caught."""
     path = tmp_path / "tokenizer.json"

@@ -4,7 +4,7 @@ Three promises hold for every pattern here, and the tokenizers rely on them:
 
 - every character belongs to exactly one piece, so pieces joined are the text;
 - every repetition is bounded, so ten megabytes without a space cost no more than ten megabytes with them;
-- no piece holds white space after another sign, and none goes on after a line feed unless with white space.
+- no piece holds a space behind anything but white space, and behind a line feed only more white space follows.
   Since no pattern looks behind, a cut before a space that follows a word, or after a line feed that a word
   follows, falls on a boundary that the pattern makes anyway: the ids are those of the whole text.
 """

@@ -155,9 +155,7 @@ class TextDecoder:
 
     def finish(self) -> str:
         """What is left: "" or U+FFFD for a character that was never completed. The decoder is as new afterwards."""
-        rest = self._utf8.decode(b"", final=True)
-        self._utf8.reset()
-        return rest
+        return self._utf8.decode(b"", final=True)
 
 
 def encode_chunks(model: Any, chunks: Iterable[str]) -> Iterator[Ids]:

@@ -19,8 +19,8 @@ from typing import Any
 
 import tokenizers as rust
 
-# Without a value in this variable, the library prints advice whenever a process that used it forks. A forked child has
-# lost the library's threads and would wait for them for ever, so there it is told to do without.
+# Without a value in this variable, older versions of the library print advice whenever a process that used it forks. A
+# forked child has lost the library's threads and would wait for them for ever, so there it is told to do without.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=lambda: os.environ.update(TOKENIZERS_PARALLELISM="false"))

@@ -84,7 +84,7 @@ def choose_dtype(cfg: TrainConfig, device: torch.device, machine: Machine) -> st
     if cfg.dtype != "auto":
         return cfg.dtype
     if device.type == "cpu":
-        return "bfloat16" if machine.bf16_gflops > 1.3 * machine.fp32_gflops else "float32"
+        return "bfloat16" if machine.bf16_pays else "float32"
     return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
 
 

@@ -40,7 +40,7 @@ class Engine:
                 update={"kind": optim.kind or "muon", "lr": 1e-3, "matrix_lr": 1e-3, "beta2": 0.95}
             )
         assert optim.kind and optim.lr and optim.matrix_lr and optim.beta2 is not None
-        fast_bfloat16 = device.type == "cuda" or machine.bf16_gflops > machine.fp32_gflops
+        fast_bfloat16 = device.type == "cuda" or machine.bf16_pays
         optimizers = build_optimizers(
             model,
             optim.kind,

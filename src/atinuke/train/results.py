@@ -31,6 +31,8 @@ SAMPLE_COUNT = 3
 COMPARED_BYTES = 32_000_000
 """Training text that the baseline is counted on and copies are looked for in, at most."""
 GAP_BYTES = 200_000
+ESTIMATED_TOKENS = 2048
+"""Tokens per forward pass of an estimate."""
 
 
 def first_summary(
@@ -163,14 +165,14 @@ def training_texts(corpus: Corpus, tokenizer: Tokenizer, piece_tokens: int = 250
 
 
 def estimate_loss(
-    model: nn.Module, windows: torch.Tensor, autocast: Callable[[], AbstractContextManager[object]], batch_seqs: int
+    model: nn.Module, windows: torch.Tensor, autocast: Callable[[], AbstractContextManager[object]]
 ) -> float:
     """Mean nats per target over a few held-out windows (N, T + 1): an estimate, the same windows every time."""
     was_training = model.training
     model.eval()
     nats = 0.0
     with torch.inference_mode(), autocast():
-        for batch in torch.split(windows, batch_seqs):
+        for batch in torch.split(windows, max(1, ESTIMATED_TOKENS // windows.shape[1])):
             logits = model(batch[:, :-1]).float()
             nats += torch.nn.functional.cross_entropy(
                 logits.flatten(0, 1), batch[:, 1:].flatten(), reduction="sum"

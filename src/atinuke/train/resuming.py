@@ -174,18 +174,8 @@ def _flat(cfg: TrainConfig) -> dict[str, Any]:
 
 def _clear(folder: RunFolder) -> None:
     """Removes what a run writes, and nothing else that someone may have put there."""
-    folder.unseal()
-    for path in (folder.state, folder.data):
+    for path in folder.own_paths():
         if path.is_dir():
             discard_folder(path)
-    for path in (
-        folder.config,
-        folder.tokenizer,
-        folder.model,
-        folder.metrics,
-        folder.summary,
-        folder.environment,
-        folder.report,
-        folder.card,
-    ):
-        path.unlink(missing_ok=True)
+        else:
+            path.unlink(missing_ok=True)

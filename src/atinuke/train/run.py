@@ -1,5 +1,6 @@
 """`atinuke train`: an assembly in the order of the data."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def _run(cfg: TrainConfig, beginning: Beginning, clock: Clock, stop: StopRequest
     folder = beginning.folder
     device = resolve_device(cfg.device)
     machine = probe_machine(device)
-    torch.set_num_threads(machine.cores)
+    if "OMP_NUM_THREADS" not in os.environ:  # who sets it knows better
+        torch.set_num_threads(machine.cores)
     torch.set_flush_denormal(True)  # numbers near 0 cost a CPU a hundred times as much as others
     if beginning.saved is None:
         folder.unseal()
@@ -74,7 +76,7 @@ def _run(cfg: TrainConfig, beginning: Beginning, clock: Clock, stop: StopRequest
     summary = _summary_of(folder, start.config)
     if summary is None:
         summary = train(start, folder, device, machine, clock, stop, display)
-    if summary["val_bpb"] is None:
+    if summary["val_bpb"] is None or not folder.checksums.exists():  # the seal comes last: without it, work is left
         model = build_model(start.network)
         load_weights(folder.model, model)
         score_and_report(folder, start, model.to(device), display)
@@ -121,7 +123,7 @@ def train(
         checkpoints,
         capture=lambda state: capture(state, {**identity, "elapsed_s": clock.elapsed_s()}),
         is_due=_save_rule(cfg, clock),
-        estimate_val_loss=lambda: estimate_loss(state.model, windows, engine.autocast, cfg.batch_seqs or 1),
+        estimate_val_loss=lambda: estimate_loss(state.model, windows, engine.autocast),
         is_finished=lambda state: not stop,
     )
     if loaded is None:

@@ -8,7 +8,7 @@ ARGS ?= --time 2m
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-BENCHMARKS := help_time reading_memory training_speed generation_speed time_to_quality
+BENCHMARKS := help_time reading_memory training_speed generation_speed time_to_quality ablation
 TODAY = $(shell date +%F)
 GPU_BENCHMARKS := training_speed generation_speed time_to_quality
 

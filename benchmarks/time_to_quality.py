@@ -1,6 +1,6 @@
 """Bits per byte of tinyshakespeare after a time budget that includes everything: several seeds, whole processes.
 
-    python benchmarks/time_to_quality.py --time 2m --seeds 0 1 2 --out benchmarks/results/<date>-tinyshakespeare-2m
+    python benchmarks/time_to_quality.py --time 2m --seeds 0 1 2 --out results.json
 
 Each run is `atinuke train` in a process of its own, from process start; the wall clock is read outside it. The final
 scoring comes after the budget and is in `wall_s`, not in `elapsed_s`.
@@ -20,7 +20,9 @@ from typing import Any
 DATA = Path(os.environ.get("ATINUKE_DATA", "../shared/data"))
 
 
-def train_once(source: Path, time_budget: str, seed: int, model: str, settings: list[str], folder: Path) -> dict[str, Any]:
+def train_once(
+    source: Path, time_budget: str, seed: int, model: str, settings: list[str], folder: Path
+) -> dict[str, Any]:
     """One run; the figures of its summary and the wall clock around it."""
     out = folder / f"{model}-{seed}"
     command = [sys.executable, "-m", "atinuke", "train", str(source), "--time", time_budget, "--seed", str(seed)]
@@ -33,7 +35,16 @@ def train_once(source: Path, time_budget: str, seed: int, model: str, settings: 
     if finished.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {finished.returncode}:\n{finished.stderr[-2000:]}")
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
-    kept = ("val_bpb", "val_bytes", "train_bpb", "baseline_5gram_bpb", "params", "train_tokens", "epochs", "tokens_per_s")
+    kept = (
+        "val_bpb",
+        "val_bytes",
+        "train_bpb",
+        "baseline_5gram_bpb",
+        "params",
+        "train_tokens",
+        "epochs",
+        "tokens_per_s",
+    )
     kept += ("elapsed_s", "time_budget_s", "dtype", "context", "batch_tokens", "timeline")
     row = {"model": model, "seed": seed, "wall_s": round(wall_s, 1), **{key: summary[key] for key in kept}}
     row["vocab_size"] = summary["tokenizer"]["vocab_size"]
@@ -61,8 +72,12 @@ def main() -> None:
         for seed in arguments.seeds:
             for model in arguments.models:
                 rows.append(train_once(arguments.source, arguments.time, seed, model, settings, Path(folder)))
-                print(json.dumps({k: v for k, v in rows[-1].items() if k not in ("environment", "timeline")}), flush=True)
-    table = ["| model | seeds | val_bpb median | val_bpb of each | elapsed of budget | tokens/s median |", "|---|---|---|---|---|---|"]
+                shown = {key: value for key, value in rows[-1].items() if key not in ("environment", "timeline")}
+                print(json.dumps(shown), file=sys.stderr, flush=True)
+    table = [
+        "| model | seeds | val_bpb median | val_bpb of each | elapsed of budget | tokens/s median |",
+        "|---|---|---|---|---|---|",
+    ]
     for model in arguments.models:
         mine = [row for row in rows if row["model"] == model]
         scores = [row["val_bpb"] for row in mine]
@@ -72,14 +87,10 @@ def main() -> None:
             f"| {' '.join(f'{score:.4f}' for score in scores)} | {min(used):.3f}–{max(used):.3f} "
             f"| {statistics.median(row['tokens_per_s'] for row in mine):,.0f} |"
         )
-    print("\n".join(table))
+    print(f"`python benchmarks/time_to_quality.py {' '.join(sys.argv[1:])}`\n", *table, sep="\n")
     if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        command = "python benchmarks/time_to_quality.py " + " ".join(sys.argv[1:])
-        (arguments.out / "README.md").write_text(
-            f"# {arguments.source.name}, {arguments.time}\n\n`{command}`\n\n" + "\n".join(table) + "\n", encoding="utf-8"
-        )
-        (arguments.out / "runs.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

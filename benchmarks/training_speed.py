@@ -1,6 +1,6 @@
 """Training tokens/s and GFLOP/s of our networks beside transformers' GPT2LMHeadModel, in one process, alternating.
 
-    python benchmarks/training_speed.py --out benchmarks/results/<date>-training-speed
+    python benchmarks/training_speed.py --out benchmarks/results/<date>-training_speed/results.json
 
 A step is forward, loss, backward and update on fixed random tokens, without dropout. GFLOP/s counts 6·N per token for
 N = matrix parameters with the read-out, without attention scores. The peak is the fastest of many 2048³ products
@@ -9,7 +9,6 @@ measured in the same minute.
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 import time
@@ -152,17 +151,14 @@ def main() -> None:
                     f"| {min(values):,.0f}–{max(values):,.0f} | {gflops:.0f} | {gflops / peaks[dtype]:.0%} "
                     f"| {median / reference:.2f} |"
                 )
-                print(table[-1], flush=True)
+                print(table[-1], file=sys.stderr, flush=True)
                 results.append({"shape": shape, "who": who, "dtype": dtype, "tokens_per_s": values, "gflops": gflops})
-    facts = {"peaks_gflops": peaks, "environment": environment(), "python": platform.python_version()}
     head = f"Peak of 2048³ products: float32 {peaks['float32']:.0f}, bfloat16 {peaks['bfloat16']:.0f} GFLOP/s."
-    print(head, *table, sep="\n")
+    print(f"`python benchmarks/training_speed.py {' '.join(sys.argv[1:])}`\n\n{head}\n", *table, sep="\n")
     if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        command = "python benchmarks/training_speed.py " + " ".join(sys.argv[1:])
-        text = f"# Training speed\n\n`{command}`\n\n{head}\n\n" + "\n".join(table) + "\n"
-        (arguments.out / "README.md").write_text(text, encoding="utf-8")
-        (arguments.out / "results.json").write_text(json.dumps({**facts, "results": results}, indent=1) + "\n", encoding="utf-8")
+        facts = {"peaks_gflops": peaks, "environment": environment(), "results": results}
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ class TestLoad:
         ):
             assert fact in shown
         assert shown.isprintable()
+        assert repr(library.Run(folder / "nothing here")).endswith("no summary>"), "a repr should never raise"
 
     def test_what_is_wrong_with_a_run_is_said_when_it_is_loaded(self, folder: Path, tmp_path: Path) -> None:
         with pytest.raises(RunFolderError, match=r"Did you mean .*humpty\?"):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from atinuke.config import build_settings, validate
+from atinuke.errors import RunFolderError
 from atinuke.generate.config import GenerateConfig, SamplingRules
 from atinuke.generate.decode import Completion, generate_text
 from atinuke.generate.loading import TrainedRun, load_trained
@@ -30,10 +31,13 @@ class Run:
 
     def __repr__(self) -> str:
         """What it is, in a line, without loading its weights."""
-        summary = self.summary
-        score = summary.get("val_bpb")
-        facts = [f"{summary.get('model')}", f"{summary.get('params', 0):,} parameters"]
-        facts += [] if score is None else [f"{score:.3f} bits per byte"]
+        try:
+            summary = self.summary
+        except RunFolderError:
+            return f"<Run {str(self.path)!r}: no summary>"
+        facts = [str(summary.get("model")), f"{summary.get('params', 0):,} parameters"]
+        if (score := summary.get("val_bpb")) is not None:
+            facts.append(f"{score:.3f} bits per byte")
         return f"<Run {str(self.path)!r}: {', '.join(facts)}>"
 
     @property

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from atinuke.data.documents import Document, SourceNotes
 from atinuke.data.sources import Sources
+
+settings.register_profile("no deadline", deadline=None)  # another process on the machine is no fault of the code
+settings.load_profile("no deadline")
 
 
 class ByteTokenizer:

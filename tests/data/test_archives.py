@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atinuke.data import archives
@@ -180,7 +180,6 @@ def test_garbage_after_the_compressed_data_is_damage(kind: str, tmp_path: Path) 
     st.binary(max_size=2000),
     st.sampled_from([b"", b"\x1f\x8b\x08\x00", b"BZh9", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"]),
 )
-@settings(deadline=None)
 def test_any_bytes_under_any_ending_are_read_or_refused_in_one_line(name: str, data: bytes, start: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
@@ -192,7 +191,6 @@ def test_any_bytes_under_any_ending_are_read_or_refused_in_one_line(name: str, d
 
 
 @given(st.sampled_from(["book.zip", "nested.zip", "book.tar", "book.tar.gz"]), st.data())
-@settings(deadline=None)
 def test_archives_with_changed_bytes_are_read_or_refused(name: str, data: st.DataObject) -> None:
     content = bytearray(CONTAINERS[name](b"some text that is long enough\n"))
     for _ in range(data.draw(st.integers(1, 4))):

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atinuke.data import reading
@@ -22,7 +22,6 @@ def sources_of(data: bytes, folder: Path) -> Sources:
 
 
 @given(st.lists(TEXTS, min_size=1), st.booleans(), st.sampled_from(["\n", "\r\n", "\n\n  \n"]), st.booleans())
-@settings(deadline=None)
 def test_every_row_is_a_document(texts: list[str], ascii_only: bool, end: str, ends_with_line: bool) -> None:
     rows = [json.dumps({"id": 1, "text": text}, ensure_ascii=ascii_only) for text in texts]
     data = end.join(rows) + (end if ends_with_line else "")
@@ -35,7 +34,6 @@ def test_every_row_is_a_document(texts: list[str], ascii_only: bool, end: str, e
 @given(
     st.binary(max_size=400) | st.lists(st.sampled_from([b'{"text": "ok"}', b"{", b"[1]", b"\xff", b""])).map(b"\n".join)
 )
-@settings(deadline=None)
 def test_any_bytes_are_rows_or_counted_or_refused(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from atinuke.data.shards import ShardWriter, TokenShards, dtype_for
@@ -25,7 +25,6 @@ def write(folder: Path, chunks: list[list[int]], vocab_size: int = 300, shard_to
     st.integers(0, 250),
     st.integers(0, 250),
 )
-@settings(deadline=None)
 def test_every_window_is_what_was_added_across_the_edges_of_files(
     chunks: list[list[int]], shard_tokens: int, start: int, length: int
 ) -> None:

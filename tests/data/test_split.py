@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from atinuke.config import validate
@@ -265,6 +265,7 @@ THIRTY = [words(number, 100) for number in range(30)]
 
 
 @given(st.integers(1, 30_000), st.integers(1, 40))
+@settings(max_examples=25)
 def test_about_max_bytes_of_a_corpus_are_trained_on_the_same_ones_each_time(
     in_memory: InMemory, max_bytes: int, part_words: int
 ) -> None:
@@ -283,6 +284,7 @@ def test_about_max_bytes_of_a_corpus_are_trained_on_the_same_ones_each_time(
 
 
 @given(st.integers(40, 22_000), st.integers(100, 60_000))
+@settings(max_examples=40)
 def test_about_max_bytes_of_a_single_text_are_pieces_from_all_over_in_order(
     in_memory: InMemory, max_bytes: int, part_chars: int
 ) -> None:
@@ -297,7 +299,7 @@ def test_about_max_bytes_of_a_single_text_are_pieces_from_all_over_in_order(
     place = 0
     for piece in pieces:
         place = whole.index(piece.text, place) + len(piece.text)
-    assert place == len(whole)  # the last one is there: the held-out text goes on from it
+    assert whole.endswith(pieces[-1].text)  # the held-out text goes on from there
 
 
 def test_pieces_of_a_single_text_come_from_everywhere(in_memory: InMemory) -> None:

@@ -20,6 +20,10 @@ class _Entry(Generic[Kept]):
     size: int = field(compare=False)
 
 
+def _negated(key: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(-number for number in key)
+
+
 class SmallestHashes(Generic[Kept]):
     """Of all that is offered, what has the smallest keys, as much as fits into `max_size` together.
 
@@ -43,21 +47,31 @@ class SmallestHashes(Generic[Kept]):
         """Keep this, and let go of what no longer fits, which may be this."""
         if not self.would_keep(key):
             return
-        heapq.heappush(self._heap, _Entry(tuple(-number for number in key), kept, size))
+        heapq.heappush(self._heap, _Entry(_negated(key), kept, size))
         self._keys.add(key)
         self._size += size
         while self._size > self._max_size:
-            gone = heapq.heappop(self._heap)
-            self._size -= gone.size
-            self._limit = tuple(-number for number in gone.rank)
-            self._keys.discard(self._limit)
+            self._limit = self._let_go()
+
+    def merge(self, other: "SmallestHashes[Kept]") -> None:
+        """The same as if everything that `other` was offered had been offered here; both have the same `max_size`."""
+        for key, kept, size in other.entries():
+            self.offer(key, kept, size)
+        if other._limit is not None and self.would_keep(other._limit):
+            self._limit = other._limit
+            while self._heap and _negated(self._heap[0].rank) > self._limit:
+                self._let_go()
+
+    def _let_go(self) -> tuple[int, ...]:
+        gone = heapq.heappop(self._heap)
+        key = _negated(gone.rank)
+        self._size -= gone.size
+        self._keys.discard(key)
+        return key
 
     def entries(self) -> list[tuple[tuple[int, ...], Kept, int]]:
         """(key, what was kept, size), smallest key first."""
-        return [
-            (tuple(-number for number in entry.rank), entry.kept, entry.size)
-            for entry in sorted(self._heap, reverse=True)
-        ]
+        return [(_negated(entry.rank), entry.kept, entry.size) for entry in sorted(self._heap, reverse=True)]
 
 
 class TextSample:
@@ -87,9 +101,8 @@ class TextSample:
         return TextSample(self._max_bytes)
 
     def merge(self, other: "TextSample") -> None:
-        """Offer all that another sample kept."""
-        for key, piece, size in other._pieces.entries():
-            self._pieces.offer(key, piece, size)
+        """The same as if all that was offered to another sample had been offered here."""
+        self._pieces.merge(other._pieces)
 
     def texts(self) -> list[str]:
         """The pieces in reading order."""

@@ -8,10 +8,11 @@ for ids that stand for no valid UTF-8, as a model may well sample them.
 import codecs
 import functools
 import hashlib
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, final
+from typing import Any, SupportsIndex, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,18 +70,19 @@ class Tokenizer:
             parts[number].append(ids)
         return [np.concatenate(found) for found in parts]
 
-    def decode(self, ids: Iterable[int]) -> str:
+    def decode(self, ids: Iterable[SupportsIndex]) -> str:
         """The text of `ids`. Bytes that are no valid UTF-8 come out as U+FFFD, and so does the unknown word."""
         return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
 
-    def token_bytes(self, id: int) -> bytes:
+    def token_bytes(self, id: SupportsIndex) -> bytes:
         """The bytes that `id` stands for; joined over `encode(text)` they are the text's UTF-8 (all kinds but word).
 
         `end_id` stands for none; `unknown_id` for U+FFFD, the sign for a character that cannot be shown.
         """
-        if not 0 <= id < self.vocab_size:
-            raise ValueError(f"token id is {int(id)}; expected 0 to {self.vocab_size - 1}, the size of the vocabulary.")
-        return self._bytes[id]
+        index = operator.index(id)
+        if not 0 <= index < self.vocab_size:
+            raise ValueError(f"token id is {index}; expected 0 to {self.vocab_size - 1}, the size of the vocabulary.")
+        return self._bytes[index]
 
     def unknown_bytes(self, text: str) -> int:
         """How many UTF-8 bytes of `text` stand behind unknown words. Bits per byte charges 8 bits for each."""
@@ -149,7 +151,7 @@ class TextDecoder:
         self._tokenizer = tokenizer
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def feed(self, id: int) -> str:
+    def feed(self, id: SupportsIndex) -> str:
         """The text that `id` completes: "" while a character lacks bytes."""
         return self._utf8.decode(self._tokenizer.token_bytes(id))
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import heapq
-from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 Kept = TypeVar("Kept")
@@ -11,13 +11,6 @@ Kept = TypeVar("Kept")
 def hash64(data: bytes) -> int:
     """64 bits of BLAKE2b: the same on every machine, and as good as random over texts."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest())
-
-
-@dataclass(order=True)
-class _Entry(Generic[Kept]):
-    rank: tuple[int, ...]  # negated, because heapq keeps the smallest on top
-    kept: Kept = field(compare=False)
-    size: int = field(compare=False)
 
 
 def _negated(key: tuple[int, ...]) -> tuple[int, ...]:
@@ -34,7 +27,8 @@ class SmallestHashes(Generic[Kept]):
 
     def __init__(self, max_size: int):
         self._max_size = max_size
-        self._heap: list[_Entry[Kept]] = []
+        # (negated key, kept, size): heapq has the smallest on top. Keys differ, so nothing else is ever compared.
+        self._heap: list[tuple[tuple[int, ...], Kept, int]] = []
         self._keys: set[tuple[int, ...]] = set()
         self._size = 0
         self._limit: tuple[int, ...] | None = None  # the smallest key that had to go; all above it go too
@@ -47,7 +41,7 @@ class SmallestHashes(Generic[Kept]):
         """Keep this, and let go of what no longer fits, which may be this."""
         if not self.would_keep(key):
             return
-        heapq.heappush(self._heap, _Entry(_negated(key), kept, size))
+        heapq.heappush(self._heap, (_negated(key), kept, size))
         self._keys.add(key)
         self._size += size
         while self._size > self._max_size:
@@ -59,19 +53,21 @@ class SmallestHashes(Generic[Kept]):
             self.offer(key, kept, size)
         if other._limit is not None and self.would_keep(other._limit):
             self._limit = other._limit
-            while self._heap and _negated(self._heap[0].rank) > self._limit:
+            while self._heap and _negated(self._heap[0][0]) > self._limit:
                 self._let_go()
 
     def _let_go(self) -> tuple[int, ...]:
-        gone = heapq.heappop(self._heap)
-        key = _negated(gone.rank)
-        self._size -= gone.size
+        rank, _, size = heapq.heappop(self._heap)
+        key = _negated(rank)
+        self._size -= size
         self._keys.discard(key)
         return key
 
     def entries(self) -> list[tuple[tuple[int, ...], Kept, int]]:
         """(key, what was kept, size), smallest key first."""
-        return [(_negated(entry.rank), entry.kept, entry.size) for entry in sorted(self._heap, reverse=True)]
+        return [
+            (_negated(rank), kept, size) for rank, kept, size in sorted(self._heap, key=itemgetter(0), reverse=True)
+        ]
 
 
 class TextSample:

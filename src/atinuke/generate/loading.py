@@ -15,7 +15,6 @@ from atinuke.errors import DamagedFileError, RunFolderError
 from atinuke.machine import resolve_device
 from atinuke.models import ModelConfig, build_model
 from atinuke.models.config import saved_network
-from atinuke.models.config import saved_network
 from atinuke.models.decoder import Decoder
 from atinuke.run_folder import RunFolder, printable
 from atinuke.tokenizers.tokenizer import Tokenizer

@@ -6,12 +6,11 @@ published law for what size and text buy. Every choice can be set by hand instea
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
 
 from atinuke.errors import ConfigError
 from atinuke.machine import Machine
@@ -20,7 +19,9 @@ from atinuke.train.config import ModelChoice, TrainConfig
 
 # (model_dim, layer_count): each rung about twice the matrix parameters of the one before.
 LADDER = ((64, 2), (96, 3), (128, 4), (192, 4), (256, 5), (320, 6), (448, 6), (512, 8), (768, 10), (1024, 14))
-STEPS_RUNG = 2
+FIRST_RUNG = 2
+"""Where the search begins, and what a short run without a clock gets."""
+MEASURED_RUNGS = 3
 HEAD_DIM = 32
 """Width of one head below model_dim 512; twice that from there on."""
 
@@ -152,11 +153,6 @@ def measure_step_s(build: Callable[[], Callable[[], object]], *, at_most_s: floa
     return min(times[1:])
 
 
-def matrix_parameters(model: nn.Module) -> int:
-    """Parameters of the block matrices: the N of the scaling law."""
-    return sum(parameter.numel() for parameter in model.get_submodule("blocks").parameters() if parameter.ndim == 2)
-
-
 def _wanted_tokens(cfg: TrainConfig, batch_tokens: int = REFERENCE_BATCH_TOKENS) -> int:
     if cfg.budget.tokens is not None:
         return cfg.budget.tokens
@@ -167,7 +163,7 @@ def _wanted_tokens(cfg: TrainConfig, batch_tokens: int = REFERENCE_BATCH_TOKENS)
 
 def _rung_for_tokens(tokens: int) -> int:
     """Without a clock nothing is measured, so that the same command gives the same network everywhere."""
-    return STEPS_RUNG + (tokens > 3e6) + (tokens > 1e7) + (tokens > 4e7) + (tokens > 2e8)
+    return FIRST_RUNG + (tokens > 3e6) + (tokens > 1e7) + (tokens > 4e7) + (tokens > 2e8)
 
 
 def _choose_context(cfg: TrainConfig, text: TextFacts) -> int:
@@ -225,39 +221,75 @@ def _search(
     time_left_s: float,
     step_seconds: Callable[[ModelConfig, int], float],
 ) -> tuple[ModelChoice, int, list[dict[str, Any]]]:
-    """Climbs the ladder while the law says that the larger network ends lower."""
-    considered: list[dict[str, Any]] = []
-    best: tuple[float, ModelChoice, int] | None = None
-    measured: set[tuple[int | None, int | None]] = set()
+    """The rung that the law puts lowest; what one was measured to do foretells the others, which is then checked."""
+    measured: dict[int, _Candidate] = {}
+    rung, work_per_s = FIRST_RUNG, 0.0
     started_s = time.perf_counter()
-    tokens = 10_000.0 * time_left_s
-    for rung in range(len(LADDER)):
-        choice = _resolve(cfg.model, rung, context, tokens, text)
-        if (choice.model_dim, choice.layer_count) in measured:
-            continue
-        measured.add((choice.model_dim, choice.layer_count))
-        network = ModelConfig.model_validate({**choice.model_dump(), "vocab_size": vocab_size})
+    while rung not in measured:
+        tokens = measured[_nearest(rung, measured)].tokens if measured else int(10_000 * time_left_s)
         batch_seqs = cfg.batch_seqs or _choose_batch_seqs(tokens, context, text)
-        step_s = step_seconds(network, batch_seqs)
-        tokens = batch_seqs * context / step_s * time_left_s
-        choice = _resolve(cfg.model, rung, context, tokens, text)
-        size = 4 * network.model_dim * network.key_dim * network.layer_count  # Q, K, V and output
-        size += 2 * network.model_dim * network.hidden_dim * network.layer_count
-        nats = _forecast_nats(size, tokens, text.train_tokens)
-        considered.append(
-            {
-                "model_dim": network.model_dim,
-                "layer_count": network.layer_count,
-                "matrix_parameters": size,
-                "tokens_per_s": round(batch_seqs * context / step_s),
-                "law_nats": round(nats, 3),
-            }
-        )
-        if best is None or nats < best[0]:
-            best = (nats, choice, int(tokens))
-        elif nats > best[0] * 1.01:
+        network = _network(cfg, rung, context, tokens, text, vocab_size)
+        tokens_per_s = batch_seqs * context / step_seconds(network, batch_seqs)
+        measured[rung] = _Candidate(rung, network, tokens_per_s, int(tokens_per_s * time_left_s))
+        work_per_s = max(work_per_s, tokens_per_s * _work_per_token(network))
+        if len(measured) == MEASURED_RUNGS or time.perf_counter() - started_s > 0.03 * time_left_s:
             break
-        if time.perf_counter() - started_s > 0.04 * time_left_s:
-            break
-    assert best is not None
-    return best[1], best[2], considered
+        foretold = {
+            other: _Candidate(other, shape, speed, int(speed * time_left_s))
+            for other in range(len(LADDER))
+            for shape in [_network(cfg, other, context, tokens, text, vocab_size)]
+            for speed in [work_per_s / _work_per_token(shape)]
+        }
+        rung = min((foretold | measured).values(), key=lambda candidate: candidate.forecast(text)).rung
+    best = min(measured.values(), key=lambda candidate: candidate.forecast(text))
+    considered = [
+        {
+            "model_dim": candidate.network.model_dim,
+            "layer_count": candidate.network.layer_count,
+            "matrix_parameters": _matrix_parameters(candidate.network),
+            "tokens_per_s": round(candidate.tokens_per_s),
+            "law_nats": round(candidate.forecast(text), 3),
+        }
+        for candidate in measured.values()
+    ]
+    return _resolve(cfg.model, best.rung, context, best.tokens, text), best.tokens, considered
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A rung, and how much text it would see in the time that is left."""
+
+    rung: int
+    network: ModelConfig
+    tokens_per_s: float
+    tokens: int
+
+    def forecast(self, text: TextFacts) -> float:
+        """Nats per token by the law."""
+        return _forecast_nats(_matrix_parameters(self.network), max(self.tokens, 1), text.train_tokens)
+
+
+def _network(cfg: TrainConfig, rung: int, context: int, tokens: int, text: TextFacts, vocab_size: int) -> ModelConfig:
+    choice = _resolve(cfg.model, rung, context, tokens, text)
+    return ModelConfig.model_validate({**choice.model_dump(), "vocab_size": vocab_size})
+
+
+def _nearest(rung: int, rungs: Iterable[int]) -> int:
+    return min(rungs, key=lambda other: abs(other - rung))
+
+
+def _matrix_parameters(network: ModelConfig) -> int:
+    """Parameters of the block matrices: the N of the scaling law. Q, K, V and output; then the feed-forward."""
+    per_layer = 4 * network.model_dim * network.key_dim + 2 * network.model_dim * network.hidden_dim
+    return network.layer_count * per_layer
+
+
+def _work_per_token(network: ModelConfig) -> float:
+    """Multiplications of the matrices, the read-out and the attention, and the fixed price of a layer.
+
+    Small networks are not paid by arithmetic alone: what a layer of a narrow network costs beside it was about as
+    much as its matrices at model_dim 128, so it counts as a width of that much more.
+    """
+    width = network.model_dim + 128
+    layers = network.layer_count * width * (4 * network.key_dim + 2 * network.hidden_dim + 2 * network.context)
+    return layers + network.model_dim * network.vocab_size

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from atinuke import cli, errors
-from atinuke.cli import DEFAULT_TIME, app, main
+from atinuke import errors
+from atinuke.cli import app, main
 from atinuke.generate.config import GenerateConfig
-from atinuke.train.config import TrainConfig, parse_duration
+from atinuke.train.config import TrainConfig
 
 COMMANDS = ("train", "generate", "evaluate", "doctor")
 
@@ -191,16 +191,12 @@ class TestTrain:
 
     def test_without_anything_the_budget_is_two_minutes(self, atinuke: Type, stages: Stages) -> None:
         assert atinuke("train")[0] == 0
-        assert stages.cfg.budget.time_s == parse_duration(DEFAULT_TIME) == 120.0
+        assert stages.cfg.budget.time_s == 120.0
 
     @pytest.mark.parametrize("budget", ["--steps 3", "--tokens 3", "--set budget.steps=3"])
     def test_any_other_budget_takes_the_place_of_the_time(self, atinuke: Type, stages: Stages, budget: str) -> None:
         assert atinuke("train", *budget.split())[0] == 0
         assert stages.cfg.budget.time_s is None
-
-    def test_the_default_time_is_the_librarys_too(self) -> None:
-        library = Path(cli.__file__).with_name("library.py").read_text(encoding="utf-8")
-        assert f'DEFAULT_TIME = "{DEFAULT_TIME}"\n' in library
 
     def test_a_budget_from_a_flag_replaces_that_of_the_file(
         self, atinuke: Type, stages: Stages, tmp_path: Path

@@ -83,10 +83,6 @@ class TestPrecedence:
         (tmp_path / "config.json").write_text(before.to_json(), encoding="utf-8")
         assert build_settings(Config, file=tmp_path / "config.json") == before
 
-    def test_of_a_runs_config_the_training_part_is_taken(self, tmp_path: Path) -> None:
-        (tmp_path / "config.json").write_text(json.dumps({"train": {"seed": 5}, "model": {"model_dim": 64}}))
-        assert build_settings(Config, file=tmp_path / "config.json").seed == 5
-
 
 class TestSetValues:
     @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ from atinuke.flags import Stage, Stages, UsageError, refusal
 if TYPE_CHECKING:
     from atinuke.train.config import TrainConfig
 
-DEFAULT_TIME = "2m"
 SIGPIPE_EXIT = 141
 """What a shell reports of a program whose reader has gone, as in `atinuke generate runs/x | head -1`."""
 
@@ -150,15 +149,7 @@ def train(
     source: Annotated[
         list[str] | None, typer.Argument(metavar="SOURCE", rich_help_panel=WHAT, show_default=False)
     ] = None,
-    time: Annotated[
-        str | None,
-        _flag(
-            "--time",
-            "TIME",
-            HOW_LONG,
-            f"Such as 90s, 10m, 1h30m. Default: {DEFAULT_TIME}, unless --steps or --tokens is given.",
-        ),
-    ] = None,
+    time: Annotated[str | None, _flag("--time", "TIME", HOW_LONG)] = None,
     steps: Annotated[str | None, _flag("--steps", "N", HOW_LONG, "Instead of --time.")] = None,
     tokens: Annotated[str | None, _flag("--tokens", "N", HOW_LONG, "Instead of --time.")] = None,
     model: Annotated[str | None, _flag("--model", None, WHAT)] = None,
@@ -213,7 +204,7 @@ def train(
 
 def _train_settings(context: typer.Context, config: str | None, assignments: Sequence[str]) -> "TrainConfig":
     from atinuke.config import build_settings
-    from atinuke.train.config import BudgetConfig, TrainConfig
+    from atinuke.train.config import TrainConfig, with_a_budget
 
     cfg = build_settings(
         TrainConfig,
@@ -222,9 +213,7 @@ def _train_settings(context: typer.Context, config: str | None, assignments: Seq
         one_of=("budget.time_s", "budget.steps", "budget.tokens"),
         **TrainStage.given(context),
     )
-    if cfg.budget == BudgetConfig():
-        cfg = cfg.model_copy(update={"budget": BudgetConfig.model_validate({"time_s": DEFAULT_TIME})})
-    return cfg
+    return with_a_budget(cfg)
 
 
 def _say_what_next(folder: Path) -> None:

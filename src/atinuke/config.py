@@ -119,7 +119,7 @@ def one_line(error: BaseException) -> str:
 
 
 def read_settings_file(path: Path) -> dict[str, Any]:
-    """The tree in a TOML or JSON file; of a run's `config.json`, the part that was typed and planned for training."""
+    """The tree in a TOML file, or in the `config.json` of a run."""
     is_json = path.suffix.lower() == ".json"
     try:
         text = _read_text(path)

@@ -15,11 +15,10 @@ from atinuke.models import ModelConfig
 from atinuke.models.decoder import Decoder
 from atinuke.run_folder import RunFolder
 from atinuke.tokenizers.tokenizer import Tokenizer
-from atinuke.train.config import BudgetConfig, TrainConfig
+from atinuke.train.config import TrainConfig, with_a_budget
 from atinuke.train.progress import Display, Quiet
 
 PathLike = str | os.PathLike[str]
-DEFAULT_TIME = "2m"
 
 
 class Run:
@@ -159,11 +158,9 @@ def train(
         flags=dict(given.values()) | dict(settings),
         flag_names={key: name for name, (key, _) in given.items()} | dict.fromkeys(settings, "settings"),
     )
-    if cfg.budget == BudgetConfig():
-        cfg = cfg.model_copy(update={"budget": BudgetConfig.model_validate({"time_s": DEFAULT_TIME})})
     from atinuke.train import run as stage  # here, so that `load` does not wait for the trainer
 
-    return Run(stage.run(cfg, Quiet() if display is None else display, already_s=0.0), device=device)
+    return Run(stage.run(with_a_budget(cfg), Quiet() if display is None else display, already_s=0.0), device=device)
 
 
 def _paths(source: PathLike | Sequence[PathLike] | None) -> tuple[str, ...] | None:

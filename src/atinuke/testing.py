@@ -60,13 +60,13 @@ def make_run(
     from atinuke.machine import environment, resolve_device
     from atinuke.run_folder import MetricsWriter, RunFolder, to_json, write_atomic
     from atinuke.tokenizers import train_tokenizer
-    from atinuke.train.checkpoint import save_weights
     from atinuke.train.config import TrainConfig
     from atinuke.train.loop import TrainState
     from atinuke.train.preparing import Prepared
     from atinuke.train.progress import Quiet
     from atinuke.train.results import first_summary, score_and_report
     from atinuke.train.resuming import save_request
+    from atinuke.weights import save_weights
 
     run = RunFolder(folder)
     run.create()

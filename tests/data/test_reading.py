@@ -1,7 +1,11 @@
 """The .jsonl reader; text files are covered beside what they are read with."""
 
+import gzip
+import io
 import json
+import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from atinuke.data import reading
+from atinuke.data.documents import Document
 from atinuke.data.sources import Sources
 from atinuke.errors import SourceError
 
@@ -102,3 +107,40 @@ def test_a_long_text_in_a_row_comes_in_parts(tmp_path: Path, monkeypatch: pytest
         (2, False),
         (3, True),
     ]
+
+
+ROWS = "".join(json.dumps({"text": f"row {number}"}) + "\n" for number in range(50)).encode()
+
+
+def packed(name: str) -> bytes:
+    """ROWS as rows.jsonl in a container of this name."""
+    if name.endswith(".jsonl.gz"):
+        return gzip.compress(ROWS)
+    buffer = io.BytesIO()
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("rows.jsonl", ROWS)
+    else:
+        with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+            info = tarfile.TarInfo("rows.jsonl")
+            info.size = len(ROWS)
+            tar.addfile(info, io.BytesIO(ROWS))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl.gz", "rows.zip", "rows.tar.gz"])
+@pytest.mark.parametrize("whole_bytes", [10, 4_000_000])
+def test_rows_in_containers_are_documents_and_none_is_given_from_a_truncated_one(
+    name: str, whole_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "WHOLE_BYTES", whole_bytes)
+    path = tmp_path / name
+    path.write_bytes(packed(name))
+    sources = Sources([str(path)])
+    for _ in range(2):
+        assert [document.text for document in sources] == [f"row {number}" for number in range(50)]
+    path.write_bytes(packed(name)[:-9])
+    given: list[Document] = []
+    with pytest.raises(SourceError, match="damaged"):
+        given.extend(Sources([str(path)]))
+    assert given == []

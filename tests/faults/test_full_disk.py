@@ -13,7 +13,8 @@ from torch import nn
 
 from atinuke.errors import RunFolderError
 from atinuke.run_folder import MetricsWriter, RunFolder, write_atomic
-from atinuke.train.checkpoint import Checkpoints, load_weights, save_weights
+from atinuke.train.checkpoint import Checkpoints
+from atinuke.weights import load_weights, save_weights
 
 resource = pytest.importorskip("resource", reason="Windows has no limits on file sizes to play a full disk with")
 

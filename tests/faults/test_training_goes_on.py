@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from atinuke import weights
 from atinuke.config import build_settings
 from atinuke.errors import DamagedFileError, RunFolderError
 from atinuke.machine import probe_machine
 from atinuke.run_folder import RunFolder
-from atinuke.train import checkpoint
 from atinuke.train.config import TrainConfig
 from atinuke.train.progress import Quiet
 from atinuke.train.run import run
@@ -116,7 +116,7 @@ def test_a_training_killed_at_any_stage_ends_with_the_same_weights_and_losses(
 def test_a_disk_that_fills_up_stops_the_training_in_one_line_and_the_same_command_goes_on(
     moments: dict[str, Path], book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true = checkpoint.save_file
+    true = weights.save_file
 
     def fill_up(tensors: Any, path: Path) -> None:
         if len(list((tmp_path / "run" / "state").glob("step-*"))) == 2:  # two fit, the third does not
@@ -125,7 +125,7 @@ def test_a_disk_that_fills_up_stops_the_training_in_one_line_and_the_same_comman
         true(tensors, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_file", fill_up)
+        patch.setattr(weights, "save_file", fill_up)
         with pytest.raises(
             RunFolderError, match=r"No space left on device\. The checkpoint step-00000002 is unt"
         ) as told:

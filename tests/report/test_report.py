@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from atinuke.report.report import write_report
 from atinuke.report.record import NOT_MEASURED, PROTOCOL
+from atinuke.report.report import write_report
 
 HOSTILE = '</script><img src=x onerror="window.hit=1"><!-- ]]> {{data}} & \u2028 \''
 

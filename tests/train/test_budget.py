@@ -23,7 +23,9 @@ def machine_of(gflops: float) -> "object":
     return step_seconds
 
 
-def plan(tree: dict[str, object], text: TextFacts = BOOK, time_left_s: float | None = 110.0, gflops: float = 80) -> Plan:
+def plan(
+    tree: dict[str, object], text: TextFacts = BOOK, time_left_s: float | None = 110.0, gflops: float = 80
+) -> Plan:
     cfg = TrainConfig.model_validate({"budget": {"time_s": 120}, **tree})
     return make_plan(cfg, 1024, text, time_left_s=time_left_s, step_seconds=machine_of(gflops))  # type: ignore[arg-type]
 

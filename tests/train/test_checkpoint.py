@@ -12,10 +12,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from atinuke import weights
 from atinuke.errors import DamagedFileError, RunFolderError
 from atinuke.models.atinuke_paper import AtinukePaper
 from atinuke.train import checkpoint
-from atinuke.train.checkpoint import Checkpoints, load_model, load_weights, model_tensors, save_weights
+from atinuke.train.checkpoint import Checkpoints
+from atinuke.weights import load_model, load_weights, model_tensors, save_weights
 
 FILES = ("model.safetensors", "optimizer.safetensors", "random.safetensors", "state.json", "checksums.json")
 
@@ -262,7 +264,7 @@ BREAKS = [
     *(("os.fsync", os.fsync, number) for number in (1, 3, 5, 6, 7)),
     *(("os.rename", os.rename, number) for number in (1, 2)),
     *(("os.mkdir", os.mkdir, 1),),
-    *(("atinuke.train.checkpoint.save_file", checkpoint.save_file, number) for number in (1, 2, 3)),
+    *(("atinuke.weights.save_file", weights.save_file, number) for number in (1, 2, 3)),
     *(("pathlib.Path.write_bytes", Path.write_bytes, 1),),
     *(("hashlib.file_digest", hashlib.file_digest, 2),),
 ]

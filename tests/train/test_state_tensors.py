@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from atinuke.errors import RunFolderError
-from atinuke.train.checkpoint import Checkpoints, load_model, model_tensors
+from atinuke.train.checkpoint import Checkpoints
 from atinuke.train.optimizers import Muon
 from atinuke.train.state_tensors import load_optimizer, load_random_tensors, optimizer_tensors, random_tensors
+from atinuke.weights import load_model, model_tensors
 
 Build = Callable[[list[nn.Parameter]], Optimizer]
 

@@ -18,16 +18,19 @@ _STDLIB_WITHOUT = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A regular file to read. `name` is as the user would write it (not yet shown) and ends with its suffix."""
+    """A regular file to read. `name` is as the user would write it (not yet printable) and ends with its suffix.
+
+    There can be a million of them, so each is kept small.
+    """
 
     path: str
     name: str
     key: str  # relative to its SOURCE, "/" between folders: the same wherever the folder lies
     size: int
     modified_ns: int
-    identity: tuple[int, int]  # device and inode: one file under two names is read once
+    identity: int  # of the file on its disk: one under two names is read once; 0 where the system knows none
 
 
 @dataclass
@@ -118,8 +121,7 @@ def _found_under(base: str, entries: list[str], without: frozenset[str] = frozen
                 continue
             if stat.S_ISREG(status.st_mode):
                 key = os.path.relpath(path, base or ".").replace(os.sep, "/")
-                identity = (status.st_dev, status.st_ino)
-                files.append(FoundFile(path, path, key, status.st_size, status.st_mtime_ns, identity))
+                files.append(FoundFile(path, path, key, status.st_size, status.st_mtime_ns, identify(status)))
             else:
                 problems.append((path, "neither a file nor a folder"))
     return Found(without_repeats(files), sorted(set(problems)))
@@ -127,10 +129,18 @@ def _found_under(base: str, entries: list[str], without: frozenset[str] = frozen
 
 def without_repeats(files: list[FoundFile]) -> list[FoundFile]:
     """The files sorted by name, each file on the disk once: under its shortest name, as symlinks lengthen names."""
-    by_identity: dict[tuple[int, int] | str, FoundFile] = {}
-    for file in sorted(files, key=lambda file: (file.key.count("/"), file.key.split("/"))):
-        by_identity.setdefault(file.identity if file.identity[1] else file.path, file)
-    return sorted(by_identity.values(), key=lambda file: file.key.split("/"))
+    shortest: dict[int | str, FoundFile] = {}
+    for file in files:
+        name = file.identity or file.path
+        other = shortest.setdefault(name, file)
+        if (file.key.count("/"), file.key) < (other.key.count("/"), other.key):
+            shortest[name] = file
+    return sorted(shortest.values(), key=lambda file: file.key.replace("/", "\0"))  # folder by folder
+
+
+def identify(status: os.stat_result) -> int:
+    """Device and inode as one number."""
+    return status.st_dev << 64 | status.st_ino if status.st_ino else 0
 
 
 def _walk(entry: str, problems: list[tuple[str, str]], without: frozenset[str]) -> Iterator[str]:

@@ -26,6 +26,7 @@ from atinuke.data.finding import (
     FoundFile,
     find_files,
     find_standard_library,
+    identify,
     without_repeats,
 )
 from atinuke.data.reading import Verdicts, read_documents
@@ -110,6 +111,8 @@ class Sources:
 def _find_all(specs: Sequence[str]) -> Found:
     if not specs:
         return find_standard_library()
+    if len(specs) == 1:
+        return _find(specs[0])
     files: list[FoundFile] = []
     problems: list[tuple[str, str]] = []
     for spec in specs:
@@ -149,8 +152,7 @@ def _spooled(name: str, pipe: Hashable, open_pipe: Callable[[], AbstractContextM
                 f"SOURCE {shown(name)} cannot be kept in {tempfile.gettempdir()}: {error.strerror}. "
                 "Free some space there, set TMPDIR to another folder, or give a file."
             ) from error
-        identity = (status.st_dev, status.st_ino)
-        _SPOOLED[name, pipe] = FoundFile(path, name, name, status.st_size, status.st_mtime_ns, identity)
+        _SPOOLED[name, pipe] = FoundFile(path, name, name, status.st_size, status.st_mtime_ns, identify(status))
     return _SPOOLED[name, pipe]
 
 

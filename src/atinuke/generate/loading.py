@@ -4,13 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors
 import torch
 from pydantic import ValidationError
-from safetensors.torch import load_file
-from torch import Tensor
 
-from atinuke.config import nearest, one_line
+from atinuke.config import nearest
 from atinuke.errors import DamagedFileError, RunFolderError
 from atinuke.machine import resolve_device
 from atinuke.models import ModelConfig, build_model
@@ -18,6 +15,7 @@ from atinuke.models.config import saved_network
 from atinuke.models.decoder import Decoder
 from atinuke.run_folder import RunFolder, printable
 from atinuke.tokenizers.tokenizer import Tokenizer
+from atinuke.weights import load_weights
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ def load_trained(path: str | os.PathLike[str], device: str = "auto") -> TrainedR
         )
     with torch.random.fork_rng(devices=[]):
         model = build_model(network)
-    load_weights(model, folder.model)
+    load_weights(folder.model, model)
     return TrainedRun(folder, network, model.to(resolve_device(device)).eval(), tokenizer)
 
 
@@ -83,34 +81,6 @@ def read_network(folder: RunFolder) -> ModelConfig:
         raise DamagedFileError(
             f"{printable(folder.config)} does not describe a network: {where or 'sizes'}: {fault['msg']}. "
             "Restore it from a copy, or train again."
-        ) from error
-
-
-def load_weights(model: Decoder, path: Path) -> None:
-    """Copies the weights in a .safetensors file into `model`; all of them have to be there, and nothing else."""
-    found = _read_tensors(path)
-    expected = model.state_dict()
-    for name in [*expected, *found]:
-        shapes = [tuple(tensors[name].shape) if name in tensors else None for tensors in (expected, found)]
-        if shapes[0] != shapes[1]:
-            wanted, came = ("nothing" if shape is None else f"shape {shape}" for shape in shapes)
-            raise RunFolderError(
-                f"{printable(path)} holds the weights of another network: for {printable(name)}, config.json asks for "
-                f"{wanted} and the file has {came}. Restore both from one run."
-            )
-    model.load_state_dict(found)
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise RunFolderError(f"{printable(path)} is missing; expected the weights of a trained network.")
-    try:
-        return load_file(path)
-    except OSError as error:
-        raise RunFolderError(f"{printable(path)} cannot be read: {error.strerror or one_line(error)}.") from error
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise DamagedFileError(
-            f"{printable(path)} is damaged: {one_line(error)}. Restore it from a copy, or train again."
         ) from error
 
 

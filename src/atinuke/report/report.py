@@ -13,7 +13,6 @@ from pathlib import Path
 from atinuke.durable import write_atomic
 from atinuke.report.curves import curve_data, loss_picture, measured
 from atinuke.report.markup import Html, fill, join, json_block, tag
-from atinuke.report.sections import commands, data_facts, environment, plan
 from atinuke.report.record import (
     NOT_MEASURED,
     PROTOCOL,
@@ -25,6 +24,7 @@ from atinuke.report.record import (
     show_seconds,
     show_short,
 )
+from atinuke.report.sections import commands, data_facts, environment, plan
 
 CHARTS = (
     ("loss", "Loss", "How badly the next token was foreseen: lower is better."),

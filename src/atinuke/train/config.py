@@ -79,7 +79,10 @@ class ScheduleConfig(Settings):
 class BudgetConfig(Settings):
     """How long to train: exactly one of the three."""
 
-    time_s: PositiveFloat | None = Field(None, description="Wall clock from process start to saved model, in seconds.")
+    time_s: PositiveFloat | None = Field(
+        None,
+        description="Wall clock from process start to saved model, such as 90s, 10m, 1h30m; none of the three: 2m.",
+    )
     steps: PositiveInt | None = Field(None, description="Optimizer steps.")
     tokens: PositiveInt | None = Field(None, description="Training tokens seen.")
 
@@ -122,6 +125,13 @@ class TrainConfig(Settings):
     out: Path | None = Field(None, description="Run folder; none: runs/NAME.")
     resume: Literal["auto", "fresh"] = Field("auto", description="Go on from the run folder, or start over.")
     sample_prompts: tuple[str, ...] = Field((), description="Prompts of the samples; none: taken from held-out text.")
+
+
+def with_a_budget(cfg: TrainConfig) -> TrainConfig:
+    """`cfg`, with two minutes if it does not say how long."""
+    if cfg.budget != BudgetConfig():
+        return cfg
+    return cfg.model_copy(update={"budget": BudgetConfig(time_s=120.0)})
 
 
 def parse_duration(text: str) -> float:

@@ -13,17 +13,12 @@ from atinuke.data.sources import Sources
 from atinuke.durable import discard_folder, read_json, write_atomic
 from atinuke.errors import DamagedFileError, RunFolderError
 from atinuke.run_folder import RunFolder
-from atinuke.train.checkpoint import (
-    Checkpoints,
-    LoadedCheckpoint,
-    load_optimizer,
-    load_random_tensors,
-    optimizer_tensors,
-    random_tensors,
-)
+from atinuke.train.checkpoint import Checkpoints, LoadedCheckpoint
 from atinuke.train.config import TrainConfig
 from atinuke.train.loop import TrainState
 from atinuke.train.progress import Display
+from atinuke.train.state_tensors import load_optimizer, load_random_tensors, optimizer_tensors, random_tensors
+from atinuke.weights import load_model, model_tensors
 
 # What may differ when a run is taken up again: how long, how often it saves, and where it stands.
 FREE_TO_CHANGE = ("budget", "checkpoint", "out", "resume", "device", "sample_prompts")
@@ -71,7 +66,7 @@ def capture(state: TrainState, facts: Mapping[str, Any]) -> tuple[dict[str, dict
         tensors, numbers = optimizer_tensors(each)
         optimizer |= {f"{number}.{name}": tensor for name, tensor in tensors.items()}
         optimizer_facts.append(numbers)
-    tensors_by_file = {"model": dict(state.model.state_dict()), "optimizer": optimizer, "random": random_tensors()}
+    tensors_by_file = {"model": model_tensors(state.model), "optimizer": optimizer, "random": random_tensors()}
     return tensors_by_file, {
         **facts,
         "step": state.step,
@@ -89,7 +84,7 @@ def restore(state: TrainState, checkpoints: Checkpoints, display: Display) -> Lo
         display.say(line)
     if loaded is None:
         return None
-    state.model.load_state_dict(loaded.tensors["model"])
+    load_model(state.model, loaded.tensors["model"])
     for number, optimizer in enumerate(state.optimizers):
         prefix = f"{number}."
         tensors = {n.removeprefix(prefix): t for n, t in loaded.tensors["optimizer"].items() if n.startswith(prefix)}

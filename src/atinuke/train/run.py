@@ -1,7 +1,8 @@
 """`atinuke train`: an assembly in the order of the data."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from atinuke.errors import Interrupted, RunFolderError
 from atinuke.machine import Machine, environment, probe_machine, process_started_s, resolve_device
 from atinuke.models import build_model
 from atinuke.run_folder import MetricsWriter, RunFolder
-from atinuke.train.checkpoint import Checkpoints, load_weights, save_weights
+from atinuke.train.checkpoint import Checkpoints
 from atinuke.train.config import TrainConfig
 from atinuke.train.engine import Engine
 from atinuke.train.loop import Observer, StepMetrics, StopRequest, TrainState, fit
@@ -23,6 +24,7 @@ from atinuke.train.progress import Display
 from atinuke.train.results import estimate_loss, first_summary, held_out_windows, say_results, score_and_report
 from atinuke.train.resuming import Beginning, capture, find_beginning, restore, save_request
 from atinuke.train.schedule import Clock, Pace, TimePace, TokenPace
+from atinuke.weights import load_model, load_weights, save_weights
 
 SCORED_WINDOW_TOKENS = 4096
 """Held-out tokens behind each estimate while training."""
@@ -48,7 +50,7 @@ def run(cfg: TrainConfig, display: Display, *, already_s: float | None = None) -
         folder = beginning.folder
         folder.create()
         try:
-            with folder.claim():
+            with folder.claim(), _processor_settings():
                 return _run(cfg, beginning, clock, stop, display)
         except KeyboardInterrupt:
             raise Interrupted(
@@ -57,13 +59,24 @@ def run(cfg: TrainConfig, display: Display, *, already_s: float | None = None) -
             ) from None
 
 
+@contextmanager
+def _processor_settings() -> Iterator[None]:
+    """Numbers near 0 cost a CPU a hundred times as much as others: they become 0. Afterwards all is as it was."""
+    threads = torch.get_num_threads()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+
+
 def _run(cfg: TrainConfig, beginning: Beginning, clock: Clock, stop: StopRequest, display: Display) -> Path:
     folder = beginning.folder
     device = resolve_device(cfg.device)
     machine = probe_machine(device)
     if "OMP_NUM_THREADS" not in os.environ:  # who sets it knows better
         torch.set_num_threads(machine.cores)
-    torch.set_flush_denormal(True)  # numbers near 0 cost a CPU a hundred times as much as others
     if beginning.saved is None:
         folder.unseal()
         save_request(folder, cfg)
@@ -193,5 +206,5 @@ def _keep_the_best(state: TrainState, checkpoints: Checkpoints, display: Display
     best = checkpoints.best()
     if best is None or state.last_val is None or best.score is None or best.score >= state.last_val[1]:
         return
-    state.model.load_state_dict(best.tensors["model"])
+    load_model(state.model, best.tensors["model"])
     display.say(f"The weights of step {best.step:,} did better on held-out text than the last ones; they are kept.")

@@ -9,7 +9,7 @@ import torch
 
 from atinuke.data.corpus import Corpus, write_corpus
 from atinuke.data.sources import Sources
-from atinuke.data.split import Scan, scan
+from atinuke.data.split import scan
 from atinuke.durable import read_json, to_json, write_atomic
 from atinuke.errors import ConfigError, RunFolderError
 from atinuke.machine import Machine
@@ -26,6 +26,9 @@ from atinuke.train.schedule import Clock
 
 TOKENIZER_BYTES_PER_S = 4e6
 """About what training a tokenizer takes on two cores; a time budget gives it three hundredths."""
+READ_BYTES_PER_S, READ_PART = 25e6, 0.1
+"""Reading goes over the text three times (scan, hold out, encode); a tenth of a time budget is enough for it. Of more
+text than that, files are chosen by their names' hashes."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,11 @@ def prepare(
 ) -> Prepared:
     """Reads the sources, trains the tokenizer, makes the plan, writes the shards into the run folder."""
     display.phase("reading")
-    sources = Sources(cfg.data.sources)
+    most = None if cfg.budget.time_s is None else int(READ_BYTES_PER_S * READ_PART * cfg.budget.time_s)
+    sources = Sources(cfg.data.sources, max_bytes=most)
     scanned = scan(sources, cfg.data.split, sample_bytes=_sample_bytes(cfg))
-    _say_notes(scanned, display)
+    for line in scanned.notes.describe()[1:]:  # what was read another way, or not at all
+        display.say(line)
 
     display.phase("tokenizer")
     vocab_size = choose_vocabulary(cfg, scanned.train_bytes, machine)
@@ -129,16 +134,3 @@ def _bytes_per_token(tokenizer: Tokenizer, sample: list[str]) -> float:
     pieces = [text[:4000] for text in sample[:: max(1, len(sample) // 75)]]
     tokens = sum(len(ids) for ids in tokenizer.encode_batch(pieces))
     return sum(len(piece.encode()) for piece in pieces) / max(tokens, 1)
-
-
-def _say_notes(scanned: Scan, display: Display) -> None:
-    """Names what was read another way or not at all; the first few of each."""
-    notes = scanned.notes
-    for name, encoding in notes.re_encoded[:3]:
-        display.say(f"{name} is not UTF-8; read as {encoding}.")
-    if len(notes.re_encoded) > 3:
-        display.say(f"… and {len(notes.re_encoded) - 3} more files in other encodings.")
-    for name, reason in notes.skipped[:3]:
-        display.say(f"Skipped {name}: {reason}.")
-    if len(notes.skipped) > 3:
-        display.say(f"… and {len(notes.skipped) - 3} more skipped; all are named in summary.json.")

@@ -8,9 +8,9 @@ ARGS ?= --time 2m
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-BENCHMARKS := help_time reading_memory training_speed generation_speed time_to_quality ablation
+BENCHMARKS := help_time reading_memory attention_speed training_speed generation_speed time_to_quality ablation
 TODAY = $(shell date +%F)
-GPU_BENCHMARKS := training_speed generation_speed time_to_quality
+GPU_BENCHMARKS := attention_speed training_speed generation_speed time_to_quality
 
 # Two workers on two cores: one thread each, or they would take turns.
 TEST_ENVIRONMENT := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false

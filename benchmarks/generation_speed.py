@@ -1,6 +1,6 @@
 """Generation at batch 1: tokens per second of ours beside transformers' GPT-2 of the same shape.
 
-    python benchmarks/generation_speed.py [--shapes tiny,small,medium] [--repeats 7] [--out FOLDER]
+    python benchmarks/generation_speed.py [--shapes tiny,small,medium] [--repeats 7] [--device cpu] [--out results.json]
 
 Both are asked for the same number of new tokens after the same prompt, in one process, one after the other and back
 again (A B A B …), so that a machine that slows down slows both. Weights are random: what they say is not measured.
@@ -23,7 +23,7 @@ import torch
 
 from atinuke.generate.config import SamplingRules
 from atinuke.generate.decode import generate_ids
-from atinuke.machine import environment
+from atinuke.machine import environment, resolve_device
 from atinuke.models import ModelConfig, build_model
 
 PROMPT_TOKENS = 8
@@ -53,7 +53,7 @@ SHAPES = {
 Generate = Callable[[bool], None]
 
 
-def ours(shape: Shape, kind: str) -> Generate:
+def ours(shape: Shape, kind: str, device: torch.device) -> Generate:
     """Writes `new_tokens`; the argument says whether they are sampled."""
     torch.manual_seed(0)
     config = ModelConfig.model_validate(
@@ -68,7 +68,7 @@ def ours(shape: Shape, kind: str) -> Generate:
             "context": shape.context,
         }
     )
-    model = build_model(config).eval()
+    model = build_model(config).to(device).eval()
 
     def generate(is_sampled: bool) -> None:
         rules = SamplingRules(temperature=0.8, top_k=TOP_K) if is_sampled else SamplingRules(temperature=0)
@@ -85,7 +85,7 @@ def ours(shape: Shape, kind: str) -> Generate:
     return generate
 
 
-def transformers_gpt2(shape: Shape) -> Generate:
+def transformers_gpt2(shape: Shape, device: torch.device) -> Generate:
     """The same through `GPT2LMHeadModel.generate`."""
     logging.getLogger("transformers").setLevel(logging.ERROR)
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -101,8 +101,8 @@ def transformers_gpt2(shape: Shape) -> Generate:
         eos_token_id=None,
         pad_token_id=0,
     )
-    model = GPT2LMHeadModel(config).eval()
-    prompt = torch.arange(1, PROMPT_TOKENS + 1)[None]
+    model = GPT2LMHeadModel(config).to(device).eval()
+    prompt = torch.arange(1, PROMPT_TOKENS + 1, device=device)[None]
     mask = torch.ones_like(prompt)
 
     def generate(is_sampled: bool) -> None:
@@ -122,10 +122,10 @@ def tokens_per_s(generate: Generate, is_sampled: bool, tokens: int) -> float:
     return tokens / (time.perf_counter() - started_s)
 
 
-def race(shape: Shape, is_sampled: bool, repeats: int) -> dict[str, object]:
+def race(shape: Shape, is_sampled: bool, repeats: int, device: torch.device) -> dict[str, object]:
     """Medians and ratios of alternating runs on one shape."""
-    runners = {"atinuke": ours(shape, "atinuke"), "atinuke-paper": ours(shape, "atinuke-paper")}
-    runners["transformers"] = transformers_gpt2(shape)
+    runners = {kind: ours(shape, kind, device) for kind in ("atinuke", "atinuke-paper")}
+    runners["transformers"] = transformers_gpt2(shape, device)
     speeds: dict[str, list[float]] = {name: [] for name in runners}
     for generate in runners.values():  # not counted: tables, allocators and threads warm up
         generate(is_sampled)
@@ -168,22 +168,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", default=",".join(SHAPES), help="comma-separated: " + ", ".join(SHAPES))
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out", type=Path, help="folder for README.md and results.json; none: only printed")
+    parser.add_argument("--out", type=Path, help="file for the JSON")
+    parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     names = args.shapes.split(",")
     if unknown := sorted(set(names) - set(SHAPES)):
         parser.error(f"unknown shapes {', '.join(unknown)}; expected {', '.join(SHAPES)}")
     warnings.filterwarnings("ignore")  # transformers has much to say
-    rows = [race(SHAPES[name], is_sampled, args.repeats) for name in names for is_sampled in (False, True)]
+    device = resolve_device(args.device)
+    rows = [race(SHAPES[name], is_sampled, args.repeats, device) for name in names for is_sampled in (False, True)]
     facts = {"environment": environment() | {"transformers": metadata.version("transformers")}, "results": rows}
-    report = json.dumps(facts, indent=1)
-    print(table(rows), report, sep="\n\n")
+    print(f"`python benchmarks/generation_speed.py {' '.join(sys.argv[1:])}`\n", table(rows), sep="\n")
     if args.out:
-        args.out.mkdir(parents=True, exist_ok=True)
-        command = "python benchmarks/generation_speed.py " + " ".join(sys.argv[1:])
-        text = f"# Generation speed, batch 1\n\n`{command}`\n\n{table(rows)}\n"
-        (args.out / "README.md").write_text(text, encoding="utf-8")
-        (args.out / "results.json").write_text(report + "\n", encoding="utf-8")
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

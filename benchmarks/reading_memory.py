@@ -1,6 +1,6 @@
 """How much memory reading takes: peak resident memory of a process that scans text and encodes it into shards.
 
-    python benchmarks/reading_memory.py --dir EMPTY_FOLDER [--megabytes 2048] [--single] [--one-line]
+    python benchmarks/reading_memory.py [--dir FOLDER] [--megabytes 2048] [--single] [--one-line]
                                         [--max-bytes N] [--out results.json]
 
 The claim behind it: a 2 GB folder, or a single 2 GB file, is read within 1 GB of resident memory (RSS), and the peak
@@ -89,7 +89,9 @@ def _report(sender: Connection, work: Callable[..., dict[str, object]], argument
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dir", type=Path, required=True, help="Where the text and the shards go meanwhile.")
+    parser.add_argument(
+        "--dir", type=Path, default=Path(tempfile.gettempdir()), help="Where the text and the shards go meanwhile."
+    )
     parser.add_argument("--megabytes", type=int, default=2048)
     parser.add_argument("--single", action="store_true", help="One file instead of files of 1 MB.")
     parser.add_argument("--one-line", action="store_true", help="Without new lines.")

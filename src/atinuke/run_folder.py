@@ -78,8 +78,6 @@ class RunFolder:
         self.data = self.path / "data"
         self.checksums = self.path / CHECKSUMS
 
-    read_json = staticmethod(read_json)
-
     def own_paths(self) -> tuple[Path, ...]:
         """Everything that a run writes here, whether it stands or not; the seal first, so that it goes first."""
         parts = (self.checksums, self.config, self.tokenizer, self.model, self.state, self.metrics, self.summary)

@@ -86,12 +86,6 @@ def test_windows_are_visited_in_no_order_that_can_be_seen() -> None:
     assert abs(np.corrcoef(starts, np.arange(10_000))[0, 1]) < 0.05
 
 
-def test_epochs_count_windows() -> None:
-    source = batches(81)
-    assert source.windows_per_epoch == 10
-    assert [source.epochs(position) for position in (0, 5, 25)] == [0.0, 0.5, 2.5]
-
-
 def test_text_shorter_than_a_window_is_an_error_with_the_numbers() -> None:
     with pytest.raises(SourceError, match="has 1,000 tokens; one window of context 1,000 needs 1,001"):
         batches(1000, context=1000)

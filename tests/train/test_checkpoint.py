@@ -168,14 +168,6 @@ def test_steps_past_the_newest_save_go_because_they_were_given_up(checkpoints: C
     assert_is(checkpoints.newest_good(), 40)
 
 
-def test_starting_over_clears_every_checkpoint_and_nothing_else(checkpoints: Checkpoints) -> None:
-    save(checkpoints, 1)
-    save(checkpoints, 2)
-    (checkpoints.folder / "request.json").write_text("{}")
-    checkpoints.clear()
-    assert names_in(checkpoints.folder) == ["request.json"]
-
-
 def test_folders_that_are_no_checkpoints_are_left_alone(checkpoints: Checkpoints) -> None:
     for name in ("step-00000009 copy", "notes", "step-9"):
         (checkpoints.folder / name).mkdir(parents=True)

@@ -1,6 +1,7 @@
 """Which folder a run goes to, and what happens to what is there already."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,14 +9,17 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from atinuke.config import build_settings
-from atinuke.errors import Interrupted, RunFolderError
+from atinuke.errors import ConfigError, Interrupted, RunFolderError, SourceError
 from atinuke.run_folder import RunFolder
+from atinuke.train import loop
 from atinuke.train.config import TrainConfig
 from atinuke.train.progress import Quiet
 from atinuke.train.resuming import find_beginning, save_request
 from atinuke.train.run import run
+from atinuke.train.schedule import Clock
 
 TINY = {
     "tokenizer.kind": "char",
@@ -135,6 +139,108 @@ def test_a_folder_that_is_not_a_run_is_never_written_into(book: Path) -> None:
         go(settings(book, out="book.txt"))
 
 
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_fresh_takes_nothing_away_when_the_new_run_cannot_begin(book: Path) -> None:
+    go(settings(book, out="r"))
+    before = files_in(Path("r"))
+    Path("empty.txt").touch()
+    for source in ("no-such-file.txt", "empty.txt"):
+        with pytest.raises(SourceError):
+            go(settings(Path(source), out="r", resume="fresh"))
+        assert files_in(Path("r")) == before
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="cuda"):
+            go(settings(book, out="r", resume="fresh", device="cuda"))
+        assert files_in(Path("r")) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be locked there")
+def test_fresh_takes_nothing_away_from_a_run_that_is_in_use(book: Path) -> None:
+    go(settings(book, out="r"))
+    before = files_in(Path("r"))
+    with RunFolder("r").claim(), pytest.raises(RunFolderError, match="written by another process"):
+        go(settings(book, out="r", resume="fresh"))
+    assert files_in(Path("r")) == before
+
+
+def test_fresh_without_a_name_starts_the_unfinished_run_over(book: Path) -> None:
+    save_request(RunFolder("runs/book"), settings(book))
+    beginning = find_beginning(settings(book, resume="fresh"), Quiet())
+    assert (str(beginning.folder.path), beginning.must_clear) == ("runs/book", True)
+
+
+def test_deleted_shards_are_written_again_and_others_are_refused(book: Path) -> None:
+    go(settings(book, out="r"))
+    shutil.rmtree("r/data")
+    go(settings(book, out="r", **{"budget.steps": 6}))
+    assert RunFolder("r").read_summary()["steps"] == 6
+    shutil.rmtree("r/data")
+    book.write_text(book.read_text() + "More of it.\n")
+    with pytest.raises(RunFolderError, match="not the text that this run began with"):
+        go(settings(book, out="r", **{"budget.steps": 8}))
+
+
+def test_a_larger_budget_stands_in_the_saved_settings(book: Path) -> None:
+    go(settings(book, out="r"))
+    go(settings(book, out="r", **{"budget.steps": 6}))
+    assert RunFolder("r").read_config()["budget"]["steps"] == 6
+
+
+@pytest.mark.parametrize("changed", [{"model.context": 60_000}, {"model.max_len": 8}])
+def test_a_window_longer_than_max_len_is_refused(book: Path, changed: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="max_len"):
+        go(settings(book, out="r", **changed))
+
+
+def test_a_text_of_a_few_words_trains_or_says_what_is_missing(tmp_path: Path) -> None:
+    rhyme = tmp_path / "humpty.txt"
+    rhyme.write_text("Humpty Dumpty sat on a wall.\nHumpty Dumpty had a great fall.\n")
+    free = {"model.context": None, "batch_seqs": None}
+    out, _ = go(settings(rhyme, out="r", **free))
+    assert RunFolder(out).read_summary()["val_bpb"] > 0
+    rhyme.write_text("ab")
+    with pytest.raises(SourceError) as caught:
+        go(settings(rhyme, out="s", **free))
+    assert "\n" not in str(caught.value)
+    assert not Path("s/config.json").exists()
+
+
+def test_time_that_is_used_up_before_the_first_step_is_said(book: Path) -> None:
+    cfg = settings(book, out="r", **{"budget.steps": None, "budget.time_s": 30.0})
+    with pytest.raises(ConfigError, match=r"--time 30s is used up before the first step .* Give more time"):
+        run(cfg, Quiet(), already_s=29.5)
+
+
+def test_a_run_by_the_clock_trains_saves_and_goes_on_with_the_time_that_is_left(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that the test turns: each step takes a second."""
+    now_s = [0.0]
+    clock_cfg = {"budget.steps": None, "budget.time_s": 100.0}
+    monkeypatch.setattr("atinuke.train.run.Clock", lambda already_s: Clock(already_s, lambda: now_s[0]))
+    true_step = loop.optimizer_step
+
+    def a_second(state, batch, rules, factor):  # type: ignore[no-untyped-def]
+        now_s[0] += 1.0
+        if state.step + 1 == 30:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return true_step(state, batch, rules, factor)
+
+    monkeypatch.setattr(loop, "optimizer_step", a_second)
+    with pytest.raises(Interrupted, match="at step 30"):
+        go(settings(book, out="r", **clock_cfg))
+    out, said = go(settings(book, out="r", **clock_cfg))
+    summary = RunFolder(out).read_summary()
+    assert any("Going on from step 30" in line for line in said)
+    assert 95 <= summary["elapsed_s"] <= 100
+    assert 90 <= summary["steps"] <= 100
+    rates = [row["lr"] for row in RunFolder(out).iter_metrics()]
+    assert rates[-1] < 0.1 * max(rates) and rates.index(max(rates)) < 40
+
+
 def test_an_empty_folder_is_used(book: Path) -> None:
     Path("r").mkdir()
     assert go(settings(book, out="r"))[0] == Path("r")
@@ -147,8 +253,6 @@ def test_stopped_three_times_it_ends_with_the_losses_and_weights_of_an_uninterru
     whole, _ = go(settings(book, out="whole", **{"budget.steps": 130}))
 
     for stop_at in (3, 60, 61):
-        import atinuke.train.loop as loop
-
         true_step = loop.optimizer_step
 
         def stopping(state, batch, rules, factor, stop_at=stop_at, true_step=true_step):  # type: ignore[no-untyped-def]

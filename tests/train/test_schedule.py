@@ -36,17 +36,38 @@ def test_the_clock_counts_what_was_used_before() -> None:
     assert clock.elapsed_s() == pytest.approx(16.5)
 
 
-def test_time_pace_is_linear_and_leaves_room_for_the_last_step() -> None:
+def drive(steps_s: list[float], deadline_s: float = 10.0) -> list[float]:
+    """The progress before each step, until no further one fits."""
     hands = Hands()
-    pace = TimePace(Clock(0.0, hands), began_s=0.0, deadline_s=10.0)
+    pace = TimePace(Clock(0.0, hands), began_s=0.0, deadline_s=lambda: deadline_s)
     seen = []
-    for _ in range(20):
+    for step_s in [*steps_s, 0.0]:
         seen.append(pace.progress(0))
         if seen[-1] >= 1:
             break
-        hands.now_s += 1.5
-    # 1.5-second steps: the seventh would end at 10.5
-    assert seen == pytest.approx([0.0, 0.15, 0.3, 0.45, 0.6, 0.75, 1.0])
+        hands.now_s += step_s
+    return seen
+
+
+def test_time_pace_is_linear_and_leaves_room_for_the_last_step() -> None:
+    # steps of 1.5 s: the seventh would end at 10.5
+    assert drive([1.5] * 20) == pytest.approx([0.0, 0.15, 0.3, 0.45, 0.6, 0.75, 1.0])
+
+
+def test_a_slow_first_step_and_a_slow_save_do_not_end_a_run_early() -> None:
+    compiled = drive([6.0] + [0.1] * 100)
+    assert len(compiled) > 35 and compiled[-1] == 1.0
+    with_a_save = drive([0.1] * 40 + [3.0] + [0.1] * 100)
+    assert len(with_a_save) > 65
+
+
+def test_a_deadline_that_moves_is_followed() -> None:
+    hands, deadline = Hands(), [10.0]
+    pace = TimePace(Clock(0.0, hands), began_s=0.0, deadline_s=lambda: deadline[0])
+    hands.now_s += 4
+    assert pace.progress(0) == pytest.approx(0.4)
+    deadline[0] = 8.0
+    assert pace.progress(0) == pytest.approx(0.5)
 
 
 def test_token_pace_knows_no_clock() -> None:

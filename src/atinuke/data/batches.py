@@ -67,10 +67,6 @@ class Batches:
         block = self._shards.at(places % self._shards.total_tokens)
         return Batch(self._to_device(block[:, :-1]), self._to_device(block[:, 1:]), position)
 
-    def epochs(self, position: int) -> float:
-        """How often the training text has been gone through after `position` windows."""
-        return position / self.windows_per_epoch
-
     def _starts(self, position: int) -> NDArray[np.int64]:
         windows = np.arange(position, position + self._batch_seqs)
         numbers, places = np.divmod(windows, self.windows_per_epoch)

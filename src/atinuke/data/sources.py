@@ -57,8 +57,6 @@ class Sources:
         found = _find_all(self.specs)
         self._found = len(found.files)
         self._problems = found.problems
-        self.total_bytes_on_disk = sum(file.size for file in found.files)
-        """Of all the files that were found, compressed as they are, whether `max_bytes` lets them in or not."""
         self._files = _subset(found.files, max_bytes)
         self._verdicts: Verdicts = {}
         self._refuse_hopeless()

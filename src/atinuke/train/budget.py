@@ -85,7 +85,8 @@ def choose_dtype(cfg: TrainConfig, device: torch.device, machine: Machine) -> st
     if cfg.dtype != "auto":
         return cfg.dtype
     if device.type == "cpu":
-        return "bfloat16" if machine.bf16_pays else "float32"
+        # without a clock nothing is measured, so that the same command gives the same model whatever else runs
+        return "bfloat16" if machine.bf16_pays and cfg.budget.time_s is not None else "float32"
     return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
 
 
@@ -172,8 +173,8 @@ def _choose_context(cfg: TrainConfig, text: TextFacts) -> int:
     else:
         wanted = 128 if _wanted_tokens(cfg) < 1e7 else 256
     # a text of a few lines still gets a handful of windows
-    room = text.train_tokens // 8
-    return min(wanted, max(8, 2 ** int(math.log2(max(room, 8)))))
+    room = max(text.train_tokens // 8, 2)
+    return min(wanted, cfg.model.max_len, 2 ** int(math.log2(room)))
 
 
 def _choose_batch_seqs(tokens: float, context: int, text: TextFacts) -> int:

@@ -109,11 +109,6 @@ class Checkpoints:
         scored = [(score, -step, place) for step, place in self._places() if (score := _score(place)) is not None]
         return self._first_good(place for _, _, place in sorted(scored))
 
-    def clear(self) -> None:
-        """Deletes every checkpoint: for a run that starts over in the same folder."""
-        for _, place in self._places():
-            discard_folder(place)
-
     def _places(self) -> list[tuple[int, Path]]:
         """(step, folder) of all that have the name of a checkpoint, newest first."""
         if not self.folder.is_dir():

@@ -53,6 +53,8 @@ class ModelChoice(Settings):
     def _heads_share_key_dim(self) -> Self:
         if self.head_count is not None and (width := self.key_dim or self.model_dim) is not None:
             check_sizes(width, self.head_count)
+        if self.context is not None and self.context > self.max_len:
+            raise ValueError(f"context is {self.context} and max_len is {self.max_len}; a window must fit into max_len")
         return self
 
 
@@ -102,8 +104,8 @@ class BudgetConfig(Settings):
 class CheckpointConfig(Settings):
     """When the state is saved, and how much of it is kept."""
 
-    every_s: PositiveFloat | None = Field(None, description="Seconds between saves; none: a tenth of the time.")
-    every_steps: PositiveInt | None = Field(None, description="Steps between saves; none: only by time.")
+    every_s: PositiveFloat | None = Field(None, description="With --time, seconds between saves; none: a tenth of it.")
+    every_steps: PositiveInt | None = Field(None, description="Steps between saves; none: a tenth of them, or by time.")
     keep: int = Field(2, ge=1, description="Newest checkpoints kept, beside the best.")
 
 

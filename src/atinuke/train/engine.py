@@ -40,7 +40,6 @@ class Engine:
                 update={"kind": optim.kind or "muon", "lr": 1e-3, "matrix_lr": 1e-3, "beta2": 0.95}
             )
         assert optim.kind and optim.lr and optim.matrix_lr and optim.beta2 is not None
-        fast_bfloat16 = device.type == "cuda" or machine.bf16_pays
         optimizers = build_optimizers(
             model,
             optim.kind,
@@ -49,7 +48,7 @@ class Engine:
             betas=(optim.beta1, optim.beta2),
             momentum=optim.momentum,
             weight_decay=optim.weight_decay,
-            polar_dtype=torch.bfloat16 if cfg.dtype == "bfloat16" and fast_bfloat16 else torch.float32,
+            polar_dtype=torch.bfloat16 if cfg.dtype == "bfloat16" else torch.float32,
         )
         autocast = autocast_for(device, cfg.dtype)
         rules = StepRules(

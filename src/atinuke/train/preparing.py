@@ -9,9 +9,9 @@ import torch
 
 from atinuke.data.corpus import Corpus, write_corpus
 from atinuke.data.sources import Sources
-from atinuke.data.split import scan
+from atinuke.data.split import Scan, scan
 from atinuke.durable import read_json, to_json, write_atomic
-from atinuke.errors import ConfigError, RunFolderError
+from atinuke.errors import ConfigError, RunFolderError, SourceError
 from atinuke.machine import Machine
 from atinuke.models import ModelConfig, build_model
 from atinuke.models.config import saved_network
@@ -48,8 +48,11 @@ class Prepared:
         return float(self.facts["bytes_per_token"])
 
 
-def take_up(cfg: TrainConfig, folder: RunFolder) -> Prepared:
-    """What `prepare` left in the run folder; `cfg` is the resolved configuration that it saved."""
+def take_up(cfg: TrainConfig, folder: RunFolder, display: Display) -> Prepared:
+    """What `prepare` left in the run folder; `cfg` is the resolved configuration that it saved.
+
+    Shards that were deleted are written again from the sources.
+    """
     tokenizer = Tokenizer.load(folder.tokenizer)
     network = saved_network(cfg.model_dump())
     if tokenizer.vocab_size != network.vocab_size:
@@ -57,38 +60,55 @@ def take_up(cfg: TrainConfig, folder: RunFolder) -> Prepared:
             f"{folder.tokenizer} has {tokenizer.vocab_size} ids and the network of this run {network.vocab_size}; "
             "the file is of another run. Start over with --fresh."
         )
-    return Prepared(cfg, network, tokenizer, Corpus.open(folder.data), read_json(_plan_path(folder)))
+    if folder.data.exists():
+        corpus = Corpus.open(folder.data)
+    else:
+        sources, scanned = read(cfg, display)
+        display.phase("encoding")
+        corpus = write_corpus(sources, scanned, tokenizer, folder.data, max_bytes=cfg.data.max_bytes)
+    return Prepared(cfg, network, tokenizer, corpus, read_json(_plan_path(folder)))
 
 
-def prepare(
-    cfg: TrainConfig, folder: RunFolder, device: torch.device, machine: Machine, clock: Clock, display: Display
-) -> Prepared:
-    """Reads the sources, trains the tokenizer, makes the plan, writes the shards into the run folder."""
+def read(cfg: TrainConfig, display: Display) -> tuple[Sources, Scan]:
+    """Reads the sources through and holds text out; nothing is written yet."""
     display.phase("reading")
     most = None if cfg.budget.time_s is None else int(READ_BYTES_PER_S * READ_PART * cfg.budget.time_s)
     sources = Sources(cfg.data.sources, max_bytes=most)
     scanned = scan(sources, cfg.data.split, sample_bytes=_sample_bytes(cfg))
     for line in scanned.notes.describe()[1:]:  # what was read another way, or not at all
         display.say(line)
+    return sources, scanned
 
+
+def prepare(
+    cfg: TrainConfig,
+    sources: Sources,
+    scanned: Scan,
+    folder: RunFolder,
+    device: torch.device,
+    machine: Machine,
+    clock: Clock,
+    display: Display,
+) -> Prepared:
+    """Trains the tokenizer, makes the plan, writes the shards into the run folder."""
     display.phase("tokenizer")
-    vocab_size = choose_vocabulary(cfg, scanned.train_bytes, machine)
+    train_bytes = min(scanned.train_bytes, cfg.data.max_bytes or scanned.train_bytes)
+    vocab_size = choose_vocabulary(cfg, train_bytes, machine)
     sampled = sum(len(text.encode()) for text in scanned.sample)
     if sampled < scanned.train_bytes:
         display.say(f"The tokenizer learns from a sample of {sampled / 1e6:.1f} of {scanned.train_bytes / 1e6:.1f} MB.")
     tokenizer = train_tokenizer(cfg.tokenizer.kind, scanned.sample, vocab_size, sample_bytes=_sample_bytes(cfg))
     if tokenizer.loss_note:
         display.say(tokenizer.loss_note)
-    text = TextFacts(scanned.train_bytes, _bytes_per_token(tokenizer, scanned.sample))
+    text = TextFacts(train_bytes, _bytes_per_token(tokenizer, scanned.sample))
 
     display.phase("planning")
-    cfg = cfg.model_copy(update={"dtype": choose_dtype(cfg, device, machine), "compile": _choose_compile(cfg, device)})
+    cfg = cfg.model_copy(
+        update={"dtype": choose_dtype(cfg, device, machine), "compile": _choose_compile(cfg, device, machine)}
+    )
     time_left_s = None if cfg.budget.time_s is None else 0.97 * cfg.budget.time_s - clock.elapsed_s()
     if time_left_s is not None and time_left_s <= 1.0:
-        raise ConfigError(
-            f"--time {cfg.budget.time_s:g}s is used up after reading and tokenizing ({clock.elapsed_s():.1f} s). "
-            "Give more time, less text, or --set tokenizer.sample_bytes=1000000."
-        )
+        raise used_up(cfg, clock)
     plan = make_plan(
         cfg, tokenizer.vocab_size, text, time_left_s=time_left_s, step_seconds=_step_timer(cfg, device, machine)
     )
@@ -96,8 +116,21 @@ def prepare(
 
     display.phase("encoding")
     corpus = write_corpus(sources, scanned, tokenizer, folder.data, max_bytes=plan.config.data.max_bytes)
+    if corpus.shards.total_tokens <= network.context:
+        raise SourceError(
+            f"The training text has {corpus.shards.total_tokens:,} tokens; one window of context {network.context:,} "
+            f"needs {network.context + 1:,}. Give more text, or a shorter --set model.context."
+        )
     write_atomic(_plan_path(folder), to_json(plan.facts))
     return Prepared(plan.config, network, tokenizer, corpus, plan.facts)
+
+
+def used_up(cfg: TrainConfig, clock: Clock) -> ConfigError:
+    """The error for a budget that ends before training can begin."""
+    return ConfigError(
+        f"--time {cfg.budget.time_s:g}s is used up before the first step ({clock.elapsed_s():.1f} s for starting, "
+        "reading and tokenizing). Give more time, or less text."
+    )
 
 
 def _plan_path(folder: RunFolder) -> Path:
@@ -116,11 +149,12 @@ def _step_timer(cfg: TrainConfig, device: torch.device, machine: Machine) -> Cal
     return seconds
 
 
-def _choose_compile(cfg: TrainConfig, device: torch.device) -> bool:
-    """Compiling costs 10 to 80 s before the first step; only a long budget on a GPU is sure to have them back."""
+def _choose_compile(cfg: TrainConfig, device: torch.device, machine: Machine) -> bool:
+    """Compiling takes its time before the first step; only a long budget on a GPU is sure to have it back."""
     if cfg.compile is not None:
         return cfg.compile
-    return device.type == "cuda" and (cfg.budget.time_s or 0.0) >= 300.0
+    can_compile = machine.compiler is not None and machine.has_python_headers
+    return can_compile and device.type == "cuda" and (cfg.budget.time_s or 0.0) >= 300.0
 
 
 def _sample_bytes(cfg: TrainConfig) -> int:

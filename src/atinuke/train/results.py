@@ -124,7 +124,7 @@ def say_results(summary: dict[str, Any], display: Display) -> None:
         f"(training text {summary['train_bpb']:.4f}, gap {summary['gap_bpb']:+.4f}; "
         f"a byte 5-gram reaches {summary['baseline_5gram_bpb']:.4f}).\n"
         f"{summary['params']:,} parameters, {summary['train_tokens']:,} tokens seen ({summary['epochs']:.1f} passes), "
-        f"{summary['tokens_per_s']:,.0f} tokens/s, {summary['elapsed_s']:.1f} s to the saved model. "
+        f"{summary['tokens_per_s'] or 0:,.0f} tokens/s, {summary['elapsed_s']:.1f} s to the saved model. "
         f"Copied 8-grams in samples: {share}."
     )
 

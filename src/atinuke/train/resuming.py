@@ -10,7 +10,7 @@ from torch import Tensor
 
 from atinuke.config import read_settings_file, validate
 from atinuke.data.sources import Sources
-from atinuke.durable import discard_folder, read_json, write_atomic
+from atinuke.durable import discard_folder, write_atomic
 from atinuke.errors import DamagedFileError, RunFolderError
 from atinuke.run_folder import RunFolder
 from atinuke.train.checkpoint import Checkpoints, LoadedCheckpoint
@@ -29,8 +29,10 @@ class Beginning:
     """Where a run goes, and what it finds there."""
 
     folder: RunFolder
-    saved: TrainConfig | None
+    saved: TrainConfig | None = None
     """The resolved configuration of the run that is taken up; None for a new one."""
+    must_clear: bool = False
+    """What a run has left there goes, once the folder is ours and the new run is sure to have text."""
 
 
 def find_beginning(cfg: TrainConfig, display: Display) -> Beginning:
@@ -46,9 +48,8 @@ def find_beginning(cfg: TrainConfig, display: Display) -> Beginning:
     while True:
         path = Path("runs") / (name if number == 1 else f"{name}-{number}")
         number += 1
-        if not path.exists():
-            return Beginning(RunFolder(path), None)
-        if cfg.resume == "auto" and _is_unfinished_twin(path, cfg):
+        is_free = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+        if is_free or _is_unfinished_twin(path, cfg):
             return _inspect(path, cfg, display)
 
 
@@ -56,6 +57,15 @@ def save_request(folder: RunFolder, cfg: TrainConfig) -> None:
     """Keeps what was asked for, so that the same command is known again."""
     folder.state.mkdir(parents=True, exist_ok=True)
     write_atomic(_request_path(folder), cfg.to_json())
+
+
+def clear(folder: RunFolder) -> None:
+    """Removes what a run writes, and nothing else that someone may have put there."""
+    for path in folder.own_paths():
+        if path.is_dir():
+            discard_folder(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def capture(state: TrainState, facts: Mapping[str, Any]) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
@@ -107,23 +117,22 @@ def _inspect(path: Path, cfg: TrainConfig, display: Display) -> Beginning:
     if path.exists() and not path.is_dir():
         raise RunFolderError(f"--out {path} is a file; expected a folder. Choose another name.")
     if not path.exists() or not any(path.iterdir()):
-        return Beginning(folder, None)
+        return Beginning(folder)
     if not folder.state.is_dir() and not folder.config.exists():
         raise RunFolderError(f"--out {path} exists and is not a run folder; choose another name or empty it.")
     if cfg.resume == "fresh":
-        _clear(folder)
-        return Beginning(folder, None)
+        return Beginning(folder, must_clear=True)
     if not folder.config.exists() or not _request_path(folder).exists():
         display.say(f"{path} holds a run that never began to train; starting over.")
-        _clear(folder)
-        return Beginning(folder, None)
+        return Beginning(folder, must_clear=True)
     differing = _differences(_read_config(_request_path(folder)), cfg)
     if differing:
         raise RunFolderError(
             f"{path} holds another run: {'; '.join(differing)}. "
             "Give another --out, the settings of that run, or --fresh to start over there."
         )
-    return Beginning(folder, _read_config(folder.config))
+    saved = _read_config(folder.config)
+    return Beginning(folder, saved.model_copy(update={key: getattr(cfg, key) for key in FREE_TO_CHANGE}))
 
 
 def _is_unfinished_twin(path: Path, cfg: TrainConfig) -> bool:
@@ -132,8 +141,8 @@ def _is_unfinished_twin(path: Path, cfg: TrainConfig) -> bool:
         asked = _read_config(_request_path(folder))
     except RunFolderError:
         return False
-    is_scored = folder.summary.exists() and read_json(folder.summary).get("val_bpb") is not None
-    return not is_scored and asked.budget == cfg.budget and not _differences(asked, cfg)
+    is_done = folder.checksums.exists()  # the seal comes last
+    return not is_done and asked.budget == cfg.budget and not _differences(asked, cfg)
 
 
 def _read_config(path: Path) -> TrainConfig:
@@ -165,12 +174,3 @@ def _flat(cfg: TrainConfig) -> dict[str, Any]:
         else:
             flat[prefix] = value
     return flat
-
-
-def _clear(folder: RunFolder) -> None:
-    """Removes what a run writes, and nothing else that someone may have put there."""
-    for path in folder.own_paths():
-        if path.is_dir():
-            discard_folder(path)
-        else:
-            path.unlink(missing_ok=True)

@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from atinuke.config import one_line
 from atinuke.data.batches import Batches
 from atinuke.durable import to_json, write_atomic
-from atinuke.errors import Interrupted, RunFolderError
+from atinuke.errors import ConfigError, Interrupted, RunFolderError
 from atinuke.machine import Machine, environment, probe_machine, process_started_s, resolve_device
 from atinuke.models import build_model
 from atinuke.run_folder import MetricsWriter, RunFolder
@@ -19,10 +20,10 @@ from atinuke.train.config import TrainConfig
 from atinuke.train.engine import Engine
 from atinuke.train.loop import Observer, StepMetrics, StopRequest, TrainState, fit
 from atinuke.train.observers import CheckpointObserver, DisplayObserver, MetricsObserver
-from atinuke.train.preparing import Prepared, prepare, take_up
+from atinuke.train.preparing import Prepared, prepare, read, take_up, used_up
 from atinuke.train.progress import Display
 from atinuke.train.results import estimate_loss, first_summary, held_out_windows, say_results, score_and_report
-from atinuke.train.resuming import Beginning, capture, find_beginning, restore, save_request
+from atinuke.train.resuming import Beginning, capture, clear, find_beginning, restore, save_request
 from atinuke.train.schedule import Clock, Pace, TimePace, TokenPace
 from atinuke.weights import load_model, load_weights, save_weights
 
@@ -50,13 +51,28 @@ def run(cfg: TrainConfig, display: Display, *, already_s: float | None = None) -
         folder = beginning.folder
         folder.create()
         try:
-            with folder.claim(), _processor_settings():
+            with folder.claim(), _processor_settings(), _memory_named():
                 return _run(cfg, beginning, clock, stop, display)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"Stopped by {stop.signal_name or 'Ctrl-C'}. {folder.path} keeps what was saved before; "
                 "the same command goes on from there."
             ) from None
+
+
+@contextmanager
+def _memory_named() -> Iterator[None]:
+    """Running out of memory becomes one line that says what to lower."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        is_memory = not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError)
+        if not is_memory and "not enough memory" not in str(error) and "alloc" not in str(error):
+            raise
+        raise ConfigError(
+            f"The machine's memory is not enough ({one_line(error)[:120]}). "
+            "Lower batch_seqs, model.context, model.model_dim or tokenizer.vocab_size with --set."
+        ) from error
 
 
 @contextmanager
@@ -78,14 +94,18 @@ def _run(cfg: TrainConfig, beginning: Beginning, clock: Clock, stop: StopRequest
     if "OMP_NUM_THREADS" not in os.environ:  # who sets it knows better
         torch.set_num_threads(machine.cores)
     if beginning.saved is None:
-        folder.unseal()
+        sources, scanned = read(cfg, display)
+        if beginning.must_clear:
+            clear(folder)
         save_request(folder, cfg)
-        start = prepare(cfg, folder, device, machine, clock, display)
+        start = prepare(cfg, sources, scanned, folder, device, machine, clock, display)
         start.tokenizer.save(folder.tokenizer)
         write_atomic(folder.environment, to_json(environment()))
-        write_atomic(folder.config, start.config.to_json())
     else:
-        start = take_up(beginning.saved.model_copy(update={"budget": cfg.budget, "checkpoint": cfg.checkpoint}), folder)
+        start = take_up(beginning.saved, folder, display)
+    if not folder.config.exists() or folder.config.read_text(encoding="utf-8") != start.config.to_json():
+        folder.unseal()  # a larger budget, or a new run
+        write_atomic(folder.config, start.config.to_json())
     summary = _summary_of(folder, start.config)
     if summary is None:
         summary = train(start, folder, device, machine, clock, stop, display)
@@ -134,15 +154,20 @@ def train(
     ).to(device)
     saver = CheckpointObserver(
         checkpoints,
-        capture=lambda state: capture(state, {**identity, "elapsed_s": clock.elapsed_s()}),
+        capture=lambda state: capture(
+            state, {**identity, "elapsed_s": clock.elapsed_s(), "saving_s": saver.slowest_save_s}
+        ),
         is_due=_save_rule(cfg, clock),
         estimate_val_loss=lambda: estimate_loss(state.model, windows, engine.autocast),
         is_finished=lambda state: not stop,
     )
     if loaded is None:
         saver.save(state, with_score=False)  # there is always a good checkpoint, and we know how long one takes
-    saving_s = saver.last_save_s
-    pace = _pace(cfg, clock, began_s, saving_s)
+    elif cfg.budget.time_s is not None:
+        saver.slowest_save_s = float(loaded.state["saving_s"])
+    if state.step == 0 and _pace(cfg, clock, began_s, saver).progress(0) >= 1.0:
+        raise used_up(cfg, clock)
+    pace = _pace(cfg, clock, began_s, saver)
     with MetricsWriter(folder.metrics) as writer:
         writer.truncate_after(state.step)
         observers: list[Observer] = [saver, MetricsObserver(writer), DisplayObserver(display, start.bytes_per_token)]
@@ -161,6 +186,11 @@ def train(
     summary = first_summary(start, state, folder, device, display.timeline)
     write_atomic(folder.summary, to_json(summary | {"elapsed_s": round(clock.elapsed_s(), 3)}))
     stop.is_patient = False
+    if stop:
+        raise Interrupted(
+            f"Stopped by {stop.signal_name}; the trained model is saved in {folder.path}. "
+            "The same command scores it and writes the report."
+        )
     return folder.read_summary()
 
 
@@ -172,14 +202,17 @@ def _summary_of(folder: RunFolder, cfg: TrainConfig) -> dict[str, Any] | None:
     return summary if summary["budget"] == cfg.budget.model_dump(mode="json") else None
 
 
-def _pace(cfg: TrainConfig, clock: Clock, began_s: float, saving_s: float) -> Pace:
-    if cfg.budget.time_s is not None:
-        # what comes between the last step and the saved model: one checkpoint, its score, and the weights
-        reserve_s = 0.2 + 3 * saving_s + 0.005 * cfg.budget.time_s
-        deadline_s = cfg.budget.time_s - min(reserve_s, 0.04 * cfg.budget.time_s)
-        return TimePace(clock, began_s, max(deadline_s, began_s + 1e-3))
-    assert cfg.batch_seqs is not None and cfg.model.context is not None
-    return TokenPace(clock, cfg.budget.tokens or (cfg.budget.steps or 0) * cfg.batch_seqs * cfg.model.context)
+def _pace(cfg: TrainConfig, clock: Clock, began_s: float, saver: CheckpointObserver) -> Pace:
+    if cfg.budget.time_s is None:
+        assert cfg.batch_seqs is not None and cfg.model.context is not None
+        return TokenPace(clock, cfg.budget.tokens or (cfg.budget.steps or 0) * cfg.batch_seqs * cfg.model.context)
+    time_s = cfg.budget.time_s
+
+    def deadline_s() -> float:
+        # what comes between the last step and the saved model: a checkpoint with its score, and the weights
+        return time_s - min(0.2 + 2 * saver.slowest_save_s + 0.004 * time_s, 0.04 * time_s)
+
+    return TimePace(clock, began_s, deadline_s)
 
 
 def _save_rule(cfg: TrainConfig, clock: Clock) -> Callable[[StepMetrics], bool]:

@@ -1,7 +1,11 @@
 """The learning rate over the progress of the budget, and the clock that a time budget runs on."""
 
+import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
+
+KEPT_STEPS = 5
 
 
 def rate_factor(progress: float, warmup_fraction: float, decay_fraction: float) -> float:
@@ -33,29 +37,29 @@ class Clock:
 
 
 class TimePace:
-    """Progress by the clock: from `began_s` to `deadline_s`, both in seconds of the clock.
+    """Progress by the clock: from `began_s` to what `deadline_s` says, both in seconds of the clock.
 
-    The last step ends before the deadline: a step is taken to last as long as the latest ones did on average.
+    The last step ends before the deadline: a step is taken to last as long as the middle one of the latest five.
+    The first does not count, which may be a hundred times as long as the others where it compiles.
     """
 
-    def __init__(self, clock: Clock, began_s: float, deadline_s: float) -> None:
+    def __init__(self, clock: Clock, began_s: float, deadline_s: Callable[[], float]) -> None:
         self.elapsed_s = clock.elapsed_s
         self._began_s = began_s
         self._deadline_s = deadline_s
-        self._asked_s: float | None = None
-        self._step_s = 0.0
+        self._is_begun = False
+        self._asked_s: list[float] = []
 
     def progress(self, tokens: int) -> float:
         """The part of the training time that is used; 1 when no further step fits."""
-        now_s = self.elapsed_s()
-        if self._asked_s is not None:
-            latest_s = now_s - self._asked_s
-            # one slow step (a save, another program) must not end the run early
-            self._step_s = latest_s if self._step_s == 0.0 else 0.8 * self._step_s + 0.2 * latest_s
-        self._asked_s = now_s
-        if now_s + self._step_s >= self._deadline_s:
+        now_s, deadline_s = self.elapsed_s(), self._deadline_s()
+        if self._is_begun:
+            self._asked_s = [*self._asked_s[-KEPT_STEPS:], now_s]
+        self._is_begun = True
+        steps_s = [later - earlier for earlier, later in pairwise(self._asked_s)]
+        if now_s + (statistics.median(steps_s) if steps_s else 0.0) >= deadline_s:
             return 1.0
-        return max(0.0, (now_s - self._began_s) / (self._deadline_s - self._began_s))
+        return max(0.0, (now_s - self._began_s) / (deadline_s - self._began_s))
 
 
 class TokenPace:

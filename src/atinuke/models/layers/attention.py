@@ -67,7 +67,7 @@ def fast_attention(
 ) -> Float[Tensor, "B H T E"]:
     """Whichever is faster here: torch's fused kernel, but not for bfloat16 on a CPU.
 
-    There, forward and backward of the fused kernel took 17.6 ms against 1.7 ms at (8, 4, 128, 32): docs/lab.md.
+    There, forward and backward of the fused kernel took 5.6 ms against 1.5 ms at (8, 4, 128, 32): docs/lab.md.
     """
     is_slow_fused = query.dtype == torch.bfloat16 and query.device.type == "cpu"
     return (batched_attention if is_slow_fused else sdpa_attention)(query, key, value)

@@ -27,7 +27,6 @@ from atinuke.data.split import SplitRules, scan
 from atinuke.machine import environment, probe_machine
 from atinuke.models import ModelConfig, build_model
 from atinuke.models.decoder import Decoder
-from atinuke.models.layers.feedforward import ACTIVATIONS
 from atinuke.models.layers.positions import AddedPositions
 from atinuke.tokenizers import Tokenizer, train_tokenizer
 from atinuke.train.config import TrainConfig
@@ -64,17 +63,19 @@ def no_query_key_norm(model: Decoder) -> None:
         block.attention.query_key_norm = nn.Identity()
 
 
-def gelu(model: Decoder) -> None:
+def squared_relu(model: Decoder) -> None:
+    """So et al. 2021 (Primer, arXiv:2109.08668)."""
     for block in model.blocks:
-        block.feed_forward.activation = ACTIVATIONS["gelu"]
+        block.feed_forward.activation = lambda x: nn.functional.relu(x).square()
 
 
 def no_pairs(model: Decoder) -> None:
     model.pairs = NoPairs()
 
 
-def no_cap(model: Decoder) -> None:
-    model.read_out = lambda x: model.head(model.norm(x))  # type: ignore[method-assign]
+def soft_cap(model: Decoder) -> None:
+    """As Gemma 2 does, arXiv:2408.00118."""
+    model.read_out = lambda x: 15 * torch.tanh(model.head(model.norm(x)) / 15)  # type: ignore[method-assign]
 
 
 def outputs_not_zero(model: Decoder) -> None:
@@ -99,9 +100,9 @@ VARIANTS: dict[str, tuple[Callable[[Decoder], None], dict[str, Any]]] = {
     "atinuke as it is": (as_it_is, {}),
     "positions added instead of turned": (added_positions, {}),
     "no query-key norm": (no_query_key_norm, {}),
-    "GELU instead of squared ReLU": (gelu, {}),
+    "squared ReLU instead of GELU": (squared_relu, {}),
     "no table of pairs": (no_pairs, {}),
-    "no soft cap": (no_cap, {}),
+    "logits capped softly at 15": (soft_cap, {}),
     "outputs not at zero": (outputs_not_zero, {}),
     "RMS norm instead of layer norm": (root_mean_square_norm, {}),
     "AdamW 0.003 instead of Muon": (as_it_is, {"optim": {"kind": "adamw", "lr": 0.003}}),

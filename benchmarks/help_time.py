@@ -79,6 +79,7 @@ def main() -> None:
     }
     report = json.dumps({"environment": environment(), "results": results}, indent=1)
     if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(report + "\n", encoding="utf-8")
     else:
         print(report)

@@ -32,7 +32,7 @@ LAW_E, LAW_A, LAW_ALPHA, LAW_B, LAW_BETA = 1.69, 406.4, 0.34, 410.7, 0.28
 # arXiv:2305.16264, eq. 5.
 REPEAT_R = 15.4
 
-# Peak rates found at model_dim 128 with 1,024 tokens per step: docs/lab.md.
+# Peak rates at model_dim 128 with 1,024 tokens per step: starting values, not searched yet.
 MATRIX_LR, LR, REFERENCE_BATCH_TOKENS = 0.02, 0.003, 1024
 
 
@@ -61,8 +61,7 @@ class Plan:
 def choose_vocabulary(cfg: TrainConfig, train_bytes: int, machine: Machine) -> int | None:
     """How many ids: more where there is more compute and more text. None for characters, which need no number.
 
-    A large vocabulary shortens the sequence and costs time in the read-out; the thresholds are those of
-    docs/lab.md for CPU minutes and the usual ones above that.
+    A large vocabulary shortens the sequence and costs time in the read-out; the thresholds are rough.
     """
     if cfg.tokenizer.vocab_size is not None or cfg.tokenizer.kind == "char":
         return cfg.tokenizer.vocab_size

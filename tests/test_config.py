@@ -362,3 +362,19 @@ def test_printable_text_is_one_line_that_any_terminal_takes(text: str) -> None:
     shown = printable(text)
     assert shown.isprintable()
     shown.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("optim.learning_rate", "optim.lr"),
+        ("model.d_model", "model.model_dim"),
+        ("model.n_layers", "model.layer_count"),
+        ("batch_size", "batch_seqs"),
+    ],
+)
+def test_a_name_from_another_project_is_led_to_ours(theirs: str, ours: str) -> None:
+    from atinuke.train.config import TrainConfig
+
+    with pytest.raises(ConfigError, match=f"{theirs} .*is not a setting. Did you mean {ours}\\?"):
+        build_settings(TrainConfig, assignments=[f"{theirs}=3"])

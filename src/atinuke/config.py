@@ -313,10 +313,32 @@ def _origin(location: tuple[str, ...], origins: Origins) -> str | None:
     return next((origins[key] for key in origins if location and key[: len(location)] == location), None)
 
 
+ELSEWHERE = {
+    "learning_rate": "lr",
+    "batch_size": "batch_seqs",
+    "d_model": "model_dim",
+    "n_embd": "model_dim",
+    "hidden_size": "model_dim",
+    "d_ff": "hidden_dim",
+    "intermediate_size": "hidden_dim",
+    "n_head": "head_count",
+    "n_heads": "head_count",
+    "num_heads": "head_count",
+    "n_layer": "layer_count",
+    "n_layers": "layer_count",
+    "num_layers": "layer_count",
+    "block_size": "context",
+    "seq_len": "context",
+    "max_steps": "steps",
+}
+"""What other projects call it; no spelling is near enough to guess these."""
+
+
 def _suggest(cls: type[BaseModel], location: tuple[str, ...]) -> str:
     """The nearest setting: a like name anywhere, sooner in the same section; else a like path."""
     known = list(dotted_names(cls))
-    key, last = ".".join(location)[:200], location[-1][:200]
+    last = ELSEWHERE.get(location[-1], location[-1])[:200]
+    key = ".".join((*location[:-1], last))[:200]
 
     def likeness(name: str) -> float:
         section, _, own = name.rpartition(".")

@@ -103,9 +103,6 @@ def _run(cfg: TrainConfig, beginning: Beginning, clock: Clock, stop: StopRequest
         write_atomic(folder.environment, to_json(environment()))
     else:
         start = take_up(beginning.saved, folder, display)
-    if not folder.config.exists() or folder.config.read_text(encoding="utf-8") != start.config.to_json():
-        folder.unseal()  # a larger budget, or a new run
-        write_atomic(folder.config, start.config.to_json())
     summary = _summary_of(folder, start.config)
     if summary is None:
         summary = train(start, folder, device, machine, clock, stop, display)
@@ -149,6 +146,7 @@ def train(
     if loaded is not None and loaded.state["corpus"] != start.corpus.fingerprint:
         raise RunFolderError(f"{folder.data} is not the text that this run began with; start over with --fresh.")
 
+    _keep_settings(folder, cfg)
     windows = held_out_windows(
         start.tokenizer, start.corpus, network.context, max(1, SCORED_WINDOW_TOKENS // network.context)
     ).to(device)
@@ -192,6 +190,13 @@ def train(
             "The same command scores it and writes the report."
         )
     return folder.read_summary()
+
+
+def _keep_settings(folder: RunFolder, cfg: TrainConfig) -> None:
+    """Writes config.json for a new run, or one with a larger budget, once it is certain that it can go on."""
+    if not folder.config.exists() or folder.config.read_text(encoding="utf-8") != cfg.to_json():
+        folder.unseal()
+        write_atomic(folder.config, cfg.to_json())
 
 
 def _summary_of(folder: RunFolder, cfg: TrainConfig) -> dict[str, Any] | None:

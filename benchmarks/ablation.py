@@ -59,6 +59,7 @@ def added_positions(model: Decoder) -> None:
 
 
 def no_query_key_norm(model: Decoder) -> None:
+    """Queries and keys as they are projected."""
     for block in model.blocks:
         block.attention.query_key_norm = nn.Identity()
 
@@ -70,6 +71,7 @@ def squared_relu(model: Decoder) -> None:
 
 
 def no_pairs(model: Decoder) -> None:
+    """Single tokens alone are embedded."""
     model.pairs = NoPairs()
 
 
@@ -79,6 +81,7 @@ def soft_cap(model: Decoder) -> None:
 
 
 def outputs_not_zero(model: Decoder) -> None:
+    """As GPT-2 begins (Radford et al. 2019)."""
     nn.init.normal_(model.head.weight, std=0.02)
     for block in model.blocks:
         for output in (block.attention.project_out, block.feed_forward.project_out):
@@ -86,13 +89,14 @@ def outputs_not_zero(model: Decoder) -> None:
 
 
 def root_mean_square_norm(model: Decoder) -> None:
+    """Without gain, as the default's layer norm."""
     model.norm = RootMeanSquareNorm()
     for block in model.blocks:
         block.attention_norm = block.feed_forward_norm = block.attention.query_key_norm = model.norm
 
 
 def as_it_is(model: Decoder) -> None:
-    pass
+    """The default network."""
 
 
 # name → (change to the network, settings)

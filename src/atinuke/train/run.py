@@ -177,12 +177,7 @@ def train(
             f"Stopped by {stop.signal_name} at step {state.step:,}; the state is saved in {folder.path}. "
             "The same command goes on from there."
         )
-    display.phase("saving")
-    folder.unseal()
-    _keep_the_best(state, checkpoints, display)
-    save_weights(folder.model, state.model)
-    summary = first_summary(start, state, folder, device, display.timeline)
-    write_atomic(folder.summary, to_json(summary | {"elapsed_s": round(clock.elapsed_s(), 3)}))
+    _save_trained(start, state, checkpoints, folder, device, clock, display)
     stop.is_patient = False
     if stop:
         raise Interrupted(
@@ -190,6 +185,24 @@ def train(
             "The same command scores it and writes the report."
         )
     return folder.read_summary()
+
+
+def _save_trained(
+    start: Prepared,
+    state: TrainState,
+    checkpoints: Checkpoints,
+    folder: RunFolder,
+    device: torch.device,
+    clock: Clock,
+    display: Display,
+) -> None:
+    """model.safetensors, and what is known before scoring; the time budget ends here."""
+    display.phase("saving")
+    folder.unseal()
+    _keep_the_best(state, checkpoints, display)
+    save_weights(folder.model, state.model)
+    summary = first_summary(start, state, folder, device, display.timeline)
+    write_atomic(folder.summary, to_json(summary | {"elapsed_s": round(clock.elapsed_s(), 3)}))
 
 
 def _keep_settings(folder: RunFolder, cfg: TrainConfig) -> None:

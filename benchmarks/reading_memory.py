@@ -106,7 +106,7 @@ def main() -> None:
         write_text(text, options.megabytes, single=options.single, one_line=options.one_line)
         results = {
             "date": time.strftime("%Y-%m-%d"),
-            "command": " ".join(sys.argv),
+            "asked": {key: value for key, value in vars(options).items() if key not in ("dir", "out")},
             "machine": platform.machine(),
             "cores": os.cpu_count(),
             "system": platform.system(),

@@ -88,6 +88,7 @@ def _report(sender: Connection, work: Callable[..., dict[str, object]], argument
 
 
 def main() -> None:
+    """Writes the text, measures, deletes it, and prints the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--dir", type=Path, default=Path(tempfile.gettempdir()), help="Where the text and the shards go meanwhile."

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
+from atinuke import config
 from atinuke.errors import DamagedFileError, RunFolderError
 
 if sys.platform != "win32":
@@ -44,7 +45,7 @@ MENDS = {
 
 def printable(name: str | os.PathLike[str]) -> str:
     """A file name that is safe to show: control, direction and undecodable characters appear as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in os.fspath(name))
+    return config.printable(os.fspath(name))
 
 
 @contextmanager

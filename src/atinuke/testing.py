@@ -5,6 +5,7 @@ from pathlib import Path
 from atinuke.models import ModelConfig, build_model
 from atinuke.models.config import ModelKind, saved_network
 from atinuke.models.decoder import Decoder
+from atinuke.train.progress import Quiet
 
 TEXT = """\
 Humpty Dumpty sat on a wall,
@@ -12,6 +13,17 @@ Humpty Dumpty had a great fall.
 All the king's horses and all the king's men
 Couldn't put Humpty together again.
 """
+
+
+class Listener(Quiet):
+    """Shows nothing, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
 
 def tiny_network(kind: ModelKind = "atinuke", *, vocab_size: int = 61, context: int = 16) -> ModelConfig:
@@ -63,7 +75,6 @@ def make_run(
     from atinuke.train.config import TrainConfig
     from atinuke.train.loop import TrainState
     from atinuke.train.preparing import Prepared
-    from atinuke.train.progress import Quiet
     from atinuke.train.results import first_summary, score_and_report
     from atinuke.train.resuming import save_request
     from atinuke.weights import save_weights

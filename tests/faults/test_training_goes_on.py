@@ -16,22 +16,11 @@ from atinuke.config import build_settings
 from atinuke.errors import DamagedFileError, RunFolderError
 from atinuke.machine import probe_machine
 from atinuke.run_folder import RunFolder
+from atinuke.testing import Listener
 from atinuke.train.config import TrainConfig
-from atinuke.train.progress import Quiet
 from atinuke.train.run import run
 
 STEPS = 6
-
-
-class Listener(Quiet):
-    """Shows nothing, and remembers what it was told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 def train(book: Path, out: Path) -> list[str]:

@@ -5,23 +5,11 @@ from pathlib import Path
 import pytest
 
 from atinuke.run_folder import RunFolder
-from atinuke.testing import make_run
+from atinuke.testing import Listener, make_run
 from atinuke.train.ngram import five_gram_bpb
-from atinuke.train.progress import Quiet
 from atinuke.train.results import say_results
 
 RHYME = "Humpty Dumpty sat on a wall.\nHumpty Dumpty had a great fall.\n" * 20
-
-
-class Listener(Quiet):
-    """Remembers what it was told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said = ""
-
-    def say(self, text: str) -> None:
-        self.said += text + "\n"
 
 
 def test_the_baseline_is_counted_on_the_training_text_and_scored_on_the_held_out_text(tmp_path: Path) -> None:
@@ -36,5 +24,5 @@ def test_where_the_tokenizer_loses_words_there_is_no_baseline_rather_than_a_wron
     summary, listener = RunFolder(run).read_summary(), Listener()
     assert summary["baseline_5gram_bpb"] is None
     say_results(summary, listener)
-    assert "no 5-gram to compare with" in listener.said
-    assert f"{summary['val_bpb']:.4f} bits per byte on {summary['val_bytes']:,} held-out bytes" in listener.said
+    assert "no 5-gram to compare with" in listener.said[-1]
+    assert f"{summary['val_bpb']:.4f} bits per byte on {summary['val_bytes']:,} held-out bytes" in listener.said[-1]

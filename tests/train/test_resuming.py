@@ -14,6 +14,7 @@ import torch
 from atinuke.config import build_settings
 from atinuke.errors import ConfigError, Interrupted, RunFolderError, SourceError
 from atinuke.run_folder import RunFolder
+from atinuke.testing import Listener
 from atinuke.train import loop
 from atinuke.train.config import TrainConfig
 from atinuke.train.progress import Quiet
@@ -32,17 +33,6 @@ TINY = {
     "dtype": "float32",
     "device": "cpu",
 }
-
-
-class Listener(Quiet):
-    """Shows nothing, and remembers what it was told."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.said: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from atinuke.data.batches import Batches
+from atinuke.data.batches.windows import WindowBatches
 from atinuke.data.corpus import Corpus, write_corpus
 from atinuke.data.sources import Sources
 from atinuke.data.split import SplitRules, scan
@@ -31,8 +31,9 @@ from atinuke.models.layers.positions import AddedPositions
 from atinuke.tokenizers import Tokenizer, train_tokenizer
 from atinuke.train.config import TrainConfig
 from atinuke.train.engine import Engine
+from atinuke.train.lessons.text_scores import score_held_out
 from atinuke.train.loop import fit
-from atinuke.train.results import score_held_out
+from atinuke.train.objectives import next_token
 from atinuke.train.schedule import Clock, TokenPace
 
 DATA = Path(os.environ.get("ATINUKE_DATA", "../shared/data"))
@@ -138,8 +139,8 @@ def train_variant(name: str, seed: int, tokens: int, corpus: Corpus, tokenizer: 
     torch.manual_seed(seed)
     model = build_model(network)
     change(model)
-    engine = Engine.build(model, cfg, torch.device("cpu"), probe_machine("cpu"))
-    batches = Batches(corpus.shards, context=network.context, batch_seqs=cfg.batch_seqs or 1, seed=seed)
+    engine = Engine.build(model, cfg, next_token, torch.device("cpu"), probe_machine("cpu"))
+    batches = WindowBatches(corpus.shards, context=network.context, batch_seqs=cfg.batch_seqs or 1, seed=seed)
     started_s = time.perf_counter()
     fit(engine.state, batches, engine.rules, TokenPace(Clock(), tokens), [])
     speed = engine.state.tokens / (time.perf_counter() - started_s)

@@ -19,10 +19,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from atinuke.data.batches.batch import Batch
 from atinuke.machine import environment, probe_machine, resolve_device
 from atinuke.models import ModelConfig, build_model
 from atinuke.train.config import TrainConfig
 from atinuke.train.engine import Engine
+from atinuke.train.objectives import next_token
 
 # model_dim, layers, heads, context, batch, vocabulary
 SHAPES = ((128, 4, 4, 64, 12, 65), (256, 6, 4, 256, 8, 1024), (384, 6, 6, 256, 16, 4096))
@@ -44,9 +46,10 @@ def ours(shape: tuple[int, ...], dtype: str, optimizer: str, kind: str, device: 
         }
     )
     cfg = TrainConfig.model_validate({"dtype": dtype, "compile": False, "optim": {"kind": optimizer}})
-    engine = Engine.build(build_model(network), cfg, device, probe_machine(device))
+    engine = Engine.build(build_model(network), cfg, next_token, device, probe_machine(device))
     tokens = torch.randint(vocab, (batch, context + 1), device=device)
-    return lambda: engine.step_on(tokens)
+    windows = Batch((tokens[:, :-1],), tokens[:, 1:], 0, 1, batch * context)
+    return lambda: engine.step_on(windows)
 
 
 def gpt2(shape: tuple[int, ...], dtype: str, device: torch.device) -> Callable[[], object]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
 
 from atinuke.cli import main as atinuke
 from atinuke.config import dotted_names, find_field
@@ -61,7 +62,7 @@ def settings_table(cls: type[BaseModel]) -> str:
 
 def _values(field: Any) -> str:
     choices = [
-        choice for part in _parts(field.annotation) for choice in typing.get_args(part) if isinstance(choice, str)
+        choice for part in _parts(field.annotation) for choice in typing.get_args(part) if isinstance(choice, str | int)
     ]
     if choices:
         return ", ".join(f"`{choice}`" for choice in choices)
@@ -77,6 +78,8 @@ def _bound(rule: Any) -> str:
 
 
 def _default(value: object) -> str:
+    if value is PydanticUndefined:
+        return "needed"
     if value in (None, ()):
         return "–"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

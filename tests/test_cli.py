@@ -20,7 +20,7 @@ from atinuke.cli import app, main
 from atinuke.generate.config import GenerateConfig
 from atinuke.train.config import TrainConfig
 
-COMMANDS = ("train", "generate", "evaluate", "doctor")
+COMMANDS = ("train", "generate", "evaluate", "compare", "doctor")
 
 
 @dataclass
@@ -54,11 +54,11 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
         stages.run(cfg)
         out.write("<b>[red]text[/red]</b>\n")
 
-    row = types.SimpleNamespace(to_json=lambda: '{"text": "a"}')
     stand_in("atinuke.train.run", run=stages.run, describe=lambda cfg: cfg.to_json())
     stand_in("atinuke.machine", process_started_s=lambda: 0.5)
     stand_in("atinuke.generate.run", run=write)
-    stand_in("atinuke.evaluate.run", run=lambda cfg: [stages.run(cfg), row][1:], table=lambda rows: f"{len(rows)} row")
+    stand_in("atinuke.compare.run", run=write)
+    stand_in("atinuke.evaluate.run", run=lambda cfg: [stages.run(cfg), "1 row"][1])
     stand_in("atinuke.doctor", run=lambda: ["cores: 2"], print_findings=lambda findings: print(*findings))
     return stages
 
@@ -116,14 +116,17 @@ class TestHelp:
         [
             (
                 "train",
+                "--pairs --examples --held-out --init-embeddings "
                 "--time --steps --tokens --model --tokenizer --vocab-size --out --seed --device --resume --fresh "
                 "--config --set --dry-run --quiet",
             ),
             (
                 "generate",
-                "--tokens --temperature --top-k --top-p --repetition-penalty --stop --seed --count --json --device",
+                "--tokens --temperature --top-k --top-p --repetition-penalty --stop --seed --count --json --device "
+                "--source --input --beam",
             ),
-            ("evaluate", "--json --device"),
+            ("evaluate", "--json --device --pairs --examples --beam"),
+            ("compare", "--pairs --held-out --time --steps --tokens --seeds --out --set --json"),
             ("doctor", ""),
         ],
     )
@@ -255,6 +258,10 @@ class TestOtherStages:
             "stop": ("a", "b"),
             "as_json": True,
             "device": "auto",
+            "sources": (),
+            "inputs": (),
+            "beam": 5,
+            "length_penalty": 1.0,
         }
         assert stages.cfg.model_dump() == expected
 
@@ -265,10 +272,18 @@ class TestOtherStages:
         assert atinuke("generate", "runs/x", *typed)[0] == 0
         assert stages.cfg.prompts == (prompt,)
 
-    def test_evaluate_prints_a_table_or_json(self, atinuke: Type, stages: Stages) -> None:
+    def test_evaluate_prints_what_the_stage_says(self, atinuke: Type, stages: Stages) -> None:
         assert atinuke("evaluate", "runs/x", "a.txt", "b.txt") == (0, "1 row\n", "")
         assert stages.cfg.texts == ("a.txt", "b.txt")
-        assert atinuke("evaluate", "runs/x", "--json") == (0, '{"text": "a"}\n', "")
+        assert stages.cfg.as_json is False
+
+    def test_compare_tells_networks_from_sources_and_passes_settings_on(self, atinuke: Type, stages: Stages) -> None:
+        line = "compare gpt rnn a.txt --time 3m --seeds 4 5 --out runs/c --json --set optim.lr=2e-3"
+        assert atinuke(*line.split())[0] == 0
+        cfg = stages.cfg
+        assert (cfg.networks, cfg.train.data.sources) == (("gpt", "rnn"), ("a.txt",))
+        assert (cfg.seeds, cfg.out, cfg.as_json) == ((4, 5), Path("runs/c"), True)
+        assert (cfg.train.budget.time_s, cfg.train.optim.lr) == (180.0, 2e-3)
 
     def test_doctor_needs_nothing(self, atinuke: Type) -> None:
         assert atinuke("doctor") == (0, "cores: 2\n", "")
@@ -338,7 +353,7 @@ class TestRefusals:
             ("trian", "'trian' is not a command of atinuke. Did you mean train?"),
             ("Train", "Did you mean train?"),
             ("generat runs/x", "Did you mean generate?"),
-            ("xyzzy", "There are train, generate, evaluate, doctor."),
+            ("xyzzy", "There are train, generate, evaluate, compare, doctor."),
             ("--time 2m", "not a flag of atinuke itself; it belongs after a command, as in atinuke train --time."),
             ("--hlep", "--hlep is not a flag of atinuke itself; see atinuke --help."),
             ("train --tiem 2m", "--tiem is not a flag of atinuke train. Did you mean --time?"),
@@ -368,14 +383,14 @@ class TestRefusals:
             ("train --seed " + "9" * 5000, "expected a whole number"),
             ("train --seed NaN", "--seed is 'NaN'; expected a whole number."),
             ("train --vocab-size many", "--vocab-size is 'many'; expected a whole number."),
-            ("train --model gpt", "--model is 'gpt'; expected 'atinuke' or 'atinuke-paper'."),
+            ("train --model gbt", "--model is 'gbt'; expected 'atinuke', 'atinuke-paper', 'gpt', "),
             ("train --model atinuke-papre", "Did you mean atinuke-paper?"),
             ("train --tokenizer bep", "Did you mean bpe?"),
             ("train --device gpu", "--device is 'gpu'; expected 'auto', 'cpu', 'cuda' or 'mps'."),
             ("train --resume always", "--resume is 'always'; expected 'auto' or 'fresh'."),
             ("train --set a", "--set 'a' is not an assignment; expected --set section.key=value."),
             ("train --set =1", "--set '=1' is not an assignment"),
-            ("train --set model.kind=gpt", "model.kind (from --set) is 'gpt'"),
+            ("train --set model.kind=gbt", "model.kind (from --set) is 'gbt'"),
             ("train --set data=3", "data (from --set) is 3; expected a section"),
             ("train --set optim.learning_rate=1e-3", "is not a setting. Did you mean optim."),
             ("train --set model.key_dim=100 --set model.head_count=3", "key_dim must be a multiple of head_count"),
@@ -390,6 +405,23 @@ class TestRefusals:
             ("generate runs/x --count 0", "--count is '0'; expected more than 0."),
             ("generate runs/x --tokens 2.5", "--tokens is '2.5'; expected a whole number."),
             ("evaluate", "RUN is missing; expected atinuke evaluate RUN [TEXT…] [--flags]."),
+            ("compare", "NETWORK… SOURCE is missing; expected atinuke compare NETWORK… SOURCE… [--flags]."),
+            ("compare a.txt", "No network is named; expected one or more of atinuke, atinuke-paper, gpt"),
+            ("compare gpt lama", "'lama' is neither a network nor a file. Did you mean llama?"),
+            ("compare gpt rnn gpt", "gpt is named twice; name each network once."),
+            ("compare gpt seq2seq", "seq2seq translates, and learns from --pairs FILE FILE alone; leave it out."),
+            ("compare gpt bert --pairs a b", "bert learns from text, not from --pairs; leave it out."),
+            ("compare rnn rnn-seq2seq --pairs a b", "rnn and rnn-seq2seq are the same network on pairs"),
+            ("compare gpt a.txt --pairs a b", "sources and pairs are both set; a run learns from SOURCE texts"),
+            ("compare gpt -", "- can be read only once, and every run reads the text"),
+            ("compare gpt --seeds 0 1 0", "--seeds names 0 2 times; name each seed once."),
+            ("compare gpt --seeds 0 a.txt", "--seeds is 'a.txt'; expected a whole number."),
+            ("compare gpt --seeds -1", "--seeds is '-1'; expected 0 or more."),
+            ("compare gpt --time 2m --steps 5", "give one of --time, --steps, --tokens."),
+            ("compare gpt --set seed=3", "seed (from --set) is each run's own; give --seeds N… instead."),
+            ("compare gpt --set model.kind=rnn", "model.kind (from --set) is each run's own; name rnn among"),
+            ("compare gpt --set optim.learning_rate=1", "optim.learning_rate (from --set) is not a setting. Did you"),
+            ("compare gpt --lr 1", "--lr is not a flag of atinuke compare. It is a setting: --set optim.lr=VALUE."),
             ("doctor now", "'now' is one argument too many; expected atinuke doctor [--flags]."),
         ],
         ids=lambda text: text[:60],

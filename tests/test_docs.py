@@ -65,6 +65,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         "atinuke.train.run": {"run": run, "describe": str},
         "atinuke.machine": {"process_started_s": float},
         "atinuke.generate.run": {"run": run},
+        "atinuke.compare.run": {"run": run},
         "atinuke.evaluate.run": {"run": lambda cfg: [run(cfg)][1:], "table": str},
         "atinuke.doctor": {"run": list, "print_findings": print},
     }.items():

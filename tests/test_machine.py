@@ -1,5 +1,6 @@
 """What is said of this machine is what the system says, within the limits of its container."""
 
+import ctypes
 import json
 import os
 import socket
@@ -232,3 +233,44 @@ def test_auto_takes_the_fastest_that_is_there_and_others_are_refused_with_what_i
 def test_an_unknown_device_is_refused_with_the_names_that_there_are() -> None:
     with pytest.raises(ConfigError, match=r"device is tpu\\x07; expected one of auto, cpu, cuda, mps"):
         machine.resolve_device("tpu\x07")
+
+
+def test_keeping_freed_memory_twice_does_no_harm() -> None:
+    machine.keep_freed_memory()
+    before = torch.arange(1_000_000)
+    machine.keep_freed_memory()
+    assert torch.equal(before + 0, torch.arange(1_000_000))
+
+
+def test_glibc_accepts_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    results: list[int] = []
+    real = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+
+    class Library:
+        @staticmethod
+        def mallopt(what: int, value: int) -> int:
+            told.append((what, value))
+            results.append(1 if real is None else real(what, value))
+            return results[-1]
+
+    monkeypatch.setattr(machine.ctypes, "CDLL", lambda name: Library)
+    machine.keep_freed_memory()
+    assert {what for what, _ in told} == {-1, -2, -3}  # M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
+    assert all(0 < value < 2**31 for _, value in told)  # mallopt takes an int
+    assert results == [1, 1, 1]  # mallopt(3): 1 on success
+
+
+@pytest.mark.parametrize("error", [OSError, TypeError, AttributeError])
+def test_where_there_is_no_mallopt_nothing_happens(monkeypatch: pytest.MonkeyPatch, error: type[Exception]) -> None:
+    asked: list[object] = []
+
+    def library(name: object) -> object:
+        asked.append(name)
+        if error is AttributeError:
+            return object()
+        raise error
+
+    monkeypatch.setattr(machine.ctypes, "CDLL", library)
+    machine.keep_freed_memory()
+    assert asked == [None]

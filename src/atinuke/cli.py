@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -122,6 +122,9 @@ class TrainStage(Stage):
     settings = "atinuke.train.config:TrainConfig"
     keys: ClassVar = {
         "source": "data.sources",
+        "pairs": "data.pairs",
+        "examples": "data.examples",
+        "held_out": "data.held_out",
         "time": "budget.time_s",
         "steps": "budget.steps",
         "tokens": "budget.tokens",
@@ -132,7 +135,9 @@ class TrainStage(Stage):
         "seed": "seed",
         "device": "device",
         "resume": "resume",
+        "init_embeddings": "init_embeddings",
     }
+    greedy = ("--pairs", "--examples", "--held-out")
 
 
 @app.command(
@@ -141,7 +146,10 @@ class TrainStage(Stage):
     epilog=(
         "\b\nExamples:\n  atinuke train\n  atinuke train book.txt --time 10m --out runs/book\n"
         "  atinuke train letters/ 'notes/*.md.gz' --tokenizer unigram --vocab-size 4000 --time 1h\n"
-        "  atinuke train book.txt --steps 500 --set model.layer_count=6 --set optim.lr=2e-3 --dry-run"
+        "  atinuke train book.txt --steps 500 --set model.layer_count=6 --set optim.lr=2e-3 --dry-run\n"
+        "  atinuke train --model seq2seq --pairs de.txt en.txt --held-out val.de val.en --time 1h\n"
+        "  atinuke train --examples digits.zip --time 10m\n"
+        "  atinuke train --model perceptron --examples plants.csv --set data.label=kind --steps 500"
     ),
 )
 def train(
@@ -149,12 +157,16 @@ def train(
     source: Annotated[
         list[str] | None, typer.Argument(metavar="SOURCE", rich_help_panel=WHAT, show_default=False)
     ] = None,
+    pairs: Annotated[list[str] | None, _flag("--pairs", "FILE…", WHAT)] = None,
+    examples: Annotated[list[str] | None, _flag("--examples", "FILE…", WHAT)] = None,
+    held_out: Annotated[list[str] | None, _flag("--held-out", "FILE…", WHAT)] = None,
     time: Annotated[str | None, _flag("--time", "TIME", HOW_LONG)] = None,
     steps: Annotated[str | None, _flag("--steps", "N", HOW_LONG, "Instead of --time.")] = None,
     tokens: Annotated[str | None, _flag("--tokens", "N", HOW_LONG, "Instead of --time.")] = None,
     model: Annotated[str | None, _flag("--model", None, WHAT)] = None,
     tokenizer: Annotated[str | None, _flag("--tokenizer", None, WHAT)] = None,
     vocab_size: Annotated[str | None, _flag("--vocab-size", "N", WHAT, "Default: chosen for text and time.")] = None,
+    init_embeddings: Annotated[str | None, _flag("--init-embeddings", "RUN", WHAT)] = None,
     out: Annotated[str | None, _flag("--out", "FOLDER", WHERE)] = None,
     seed: Annotated[str | None, _flag("--seed", "N", WHERE)] = None,
     device: Annotated[str | None, _flag("--device", None, WHERE)] = None,
@@ -217,14 +229,12 @@ def _train_settings(context: typer.Context, config: str | None, assignments: Seq
 
 
 def _say_what_next(folder: Path) -> None:
-    """Where the run lies, and the three things that people do then."""
-    run, report = shlex.quote(str(folder)), shlex.quote(str(folder / "report.html"))
+    """Where the run lies, and what people do then."""
+    from atinuke.report.record import read_record
+
     opener = {"darwin": "open", "win32": "start"}.get(sys.platform, "xdg-open")
-    rows = [
-        (f'atinuke generate {run} "Once"', "make it write"),
-        (f"atinuke evaluate {run} FILE", "score any text with it"),
-        (f"{opener} {report}", "curves, samples, speed, the plan"),
-    ]
+    rows = [(command, purpose) for purpose, command in read_record(folder).uses.items()]
+    rows.append((f"{opener} {shlex.quote(str(folder / 'report.html'))}", "Curves, samples, speed, the plan"))
     width = max(len(command) for command, _ in rows)
     typer.echo(f"\n{_bold('Run folder')}  {folder}\n{_bold('Report')}      {folder / 'report.html'}\n\n{_bold('Next')}")
     for command, purpose in rows:
@@ -243,6 +253,9 @@ class GenerateStage(Stage):
         "run": "run",
         "prompt": "prompts",
         "tokens": "tokens",
+        "source": "sources",
+        "input": "inputs",
+        "beam": "beam",
         "count": "count",
         "stop": "stop",
         "temperature": "temperature",
@@ -253,7 +266,8 @@ class GenerateStage(Stage):
         "device": "device",
         "as_json": "as_json",
     }
-    free_text = ("prompt",)
+    free_text = ("prompt", "source")
+    greedy = ("--input",)
 
 
 @app.command(
@@ -262,13 +276,17 @@ class GenerateStage(Stage):
     epilog=(
         '\b\nExamples:\n  atinuke generate runs/book "Once upon a time"\n'
         '  atinuke generate runs/book "Once" --count 3 --temperature 1 --top-p 0.9 --stop "The end"\n'
-        "  atinuke generate runs/book - --json < prompts.txt"
+        "  atinuke generate runs/book - --json < prompts.txt\n"
+        '  atinuke generate runs/german --source "Wo wohnst du?"\n'
+        "  atinuke generate runs/digits --input seven.png eight.wav"
     ),
 )
 def generate(
     context: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", rich_help_panel=WHAT, show_default=False)],
     prompt: Annotated[str | None, typer.Argument(metavar="PROMPT", rich_help_panel=WHAT, show_default=False)] = None,
+    source: Annotated[list[str] | None, _flag("--source", "TEXT", WHAT, "May be repeated.")] = None,
+    input: Annotated[list[str] | None, _flag("--input", "FILE…", WHAT)] = None,
     tokens: Annotated[str | None, _flag("--tokens", "N", HOW_MUCH)] = None,
     count: Annotated[str | None, _flag("--count", "N", HOW_MUCH)] = None,
     stop: Annotated[list[str] | None, _flag("--stop", "TEXT", HOW_MUCH, "May be repeated.")] = None,
@@ -276,11 +294,12 @@ def generate(
     top_k: Annotated[str | None, _flag("--top-k", "K", WHICH_TOKEN, "Default: from all.")] = None,
     top_p: Annotated[str | None, _flag("--top-p", "P", WHICH_TOKEN, "Above 0, at most 1. Default: from all.")] = None,
     repetition_penalty: Annotated[str | None, _flag("--repetition-penalty", "X", WHICH_TOKEN)] = None,
+    beam: Annotated[str | None, _flag("--beam", "N", WHICH_TOKEN)] = None,
     seed: Annotated[str | None, _flag("--seed", "N", WHICH_TOKEN)] = None,
     device: Annotated[str | None, _flag("--device", None, OUTPUT)] = None,
     as_json: Annotated[bool, _flag("--json", None, OUTPUT, "One JSON object per completion instead of text.")] = False,
 ) -> None:
-    """Continue PROMPT with the model in RUN, showing the text as it is written."""
+    """Continue PROMPT with the model in RUN; or translate, fill in <mask>, or say what is seen and heard."""
     from atinuke.config import build_settings
     from atinuke.generate.config import GenerateConfig
 
@@ -297,18 +316,33 @@ class EvaluateStage(Stage):
     """`atinuke evaluate` and the settings that its flags set."""
 
     settings = "atinuke.evaluate.config:EvaluateConfig"
-    keys: ClassVar = {"run": "run", "text": "texts", "device": "device", "as_json": "as_json"}
+    keys: ClassVar = {
+        "run": "run",
+        "text": "texts",
+        "pairs": "pairs",
+        "examples": "examples",
+        "beam": "beam",
+        "device": "device",
+        "as_json": "as_json",
+    }
+    greedy = ("--pairs", "--examples")
 
 
 @app.command(
     cls=EvaluateStage,
     short_help="Score text with a trained model: bits per byte, perplexity.",
-    epilog="\b\nExamples:\n  atinuke evaluate runs/book\n  atinuke evaluate runs/book other.txt letters/",
+    epilog=(
+        "\b\nExamples:\n  atinuke evaluate runs/book\n  atinuke evaluate runs/book other.txt letters/\n"
+        "  atinuke evaluate runs/german --pairs test.de test.en\n  atinuke evaluate runs/digits --examples more.zip"
+    ),
 )
 def evaluate(
     context: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", rich_help_panel=WHAT, show_default=False)],
     text: Annotated[list[str] | None, typer.Argument(metavar="TEXT", rich_help_panel=WHAT, show_default=False)] = None,
+    pairs: Annotated[list[str] | None, _flag("--pairs", "FILE…", WHAT)] = None,
+    examples: Annotated[list[str] | None, _flag("--examples", "FILE…", WHAT)] = None,
+    beam: Annotated[str | None, _flag("--beam", "N", HOW_MUCH)] = None,
     device: Annotated[str | None, _flag("--device", None, OUTPUT)] = None,
     as_json: Annotated[bool, _flag("--json", None, OUTPUT, "One JSON object per text instead of a table.")] = False,
 ) -> None:
@@ -318,10 +352,66 @@ def evaluate(
 
     cfg = build_settings(EvaluateConfig, **EvaluateStage.given(context))
     from atinuke.evaluate.run import run as stage
-    from atinuke.evaluate.run import table
 
-    rows = stage(cfg)
-    print("\n".join(row.to_json() for row in rows) if cfg.as_json else table(rows))
+    print(stage(cfg))
+
+
+class CompareStage(Stage):
+    """`atinuke compare`, and the settings of each of its runs, which are those of `atinuke train`."""
+
+    settings = "atinuke.compare.config:CompareConfig"
+    keys: ClassVar = {
+        "words": "networks",
+        "pairs": "train.data.pairs",
+        "held_out": "train.data.held_out",
+        "time": "train.budget.time_s",
+        "steps": "train.budget.steps",
+        "tokens": "train.budget.tokens",
+        "seeds": "seeds",
+        "out": "out",
+        "as_json": "as_json",
+    }
+    greedy = ("--pairs", "--held-out", "--seeds")
+
+    def _nearest(self, flag: str, known: Mapping[str, bool]) -> str:
+        return super()._nearest(flag, known).replace("--set train.", "--set ")
+
+
+@app.command(
+    cls=CompareStage,
+    short_help="Train several networks alike, and say what each made of it.",
+    epilog=(
+        "\b\nExamples:\n  atinuke compare atinuke gpt llama rnn perceptron bert --time 3m\n"
+        "  atinuke compare atinuke gpt book.txt --time 10m --seeds 0 1 2 3 4 --out runs/two\n"
+        "  atinuke compare seq2seq rnn gpt --pairs de.txt en.txt --held-out val.de val.en --time 20m"
+    ),
+)
+def compare(
+    context: typer.Context,
+    words: Annotated[list[str], typer.Argument(metavar="NETWORK… SOURCE", rich_help_panel=WHAT, show_default=False)],
+    pairs: Annotated[list[str] | None, _flag("--pairs", "FILE…", WHAT)] = None,
+    held_out: Annotated[list[str] | None, _flag("--held-out", "FILE…", WHAT)] = None,
+    time: Annotated[str | None, _flag("--time", "TIME", HOW_LONG, "For each run.")] = None,
+    steps: Annotated[str | None, _flag("--steps", "N", HOW_LONG, "Instead of --time.")] = None,
+    tokens: Annotated[str | None, _flag("--tokens", "N", HOW_LONG, "Instead of --time.")] = None,
+    seeds: Annotated[list[str] | None, _flag("--seeds", "N…", HOW_LONG)] = None,
+    out: Annotated[str | None, _flag("--out", "FOLDER", WHERE)] = None,
+    assignments: Annotated[
+        list[str] | None,
+        _flag("--set", "KEY=VALUE", SETTINGS, "One setting of atinuke train, for every run; may be repeated."),
+    ] = None,
+    as_json: Annotated[bool, _flag("--json", None, OUTPUT, "What compare.json holds, instead of the table.")] = False,
+) -> None:
+    """Train each NETWORK on the same text for the same time, one after another, and compare what they reach.
+
+    Ctrl-C saves; the same command again goes on from there.
+    """
+    from atinuke.compare.config import compare_settings
+
+    cfg = compare_settings(**CompareStage.given(context), assignments=assignments or ())
+    from atinuke.compare.run import run as stage
+
+    stage(cfg, sys.stdout)
 
 
 @app.command(cls=Stage, short_help="What this machine offers, and what is missing.")

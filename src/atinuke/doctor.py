@@ -21,7 +21,13 @@ LOW_MEMORY_GIB = 2.0
 LOW_DISK_GIB = 2.0
 
 # extra → the module that it brings, and what cannot be done without it
-EXTRAS = {"zstd": ("zstandard", "reading .zst files")}
+EXTRAS = {
+    "zstd": ("zstandard", "reading .zst files"),
+    "translate": ("sacrebleu", "BLEU and chrF of translations"),
+    "pictures": ("PIL", "reading pictures"),
+    "sounds": ("soundfile", "reading sounds"),
+    "compare": ("matplotlib", "the picture of atinuke compare"),
+}
 COMPILERS = {
     "linux": "sudo apt install g++ (or dnf install gcc-c++)",
     "darwin": "xcode-select --install",

@@ -9,7 +9,7 @@ import importlib
 import os
 import shlex
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -68,6 +68,8 @@ class Stage(TyperCommand):
     """Parameter → dotted setting."""
     free_text: ClassVar[tuple[str, ...]] = ()
     """Parameters that hold text for its own sake, which may be empty and may begin with a dash."""
+    greedy: ClassVar[tuple[str, ...]] = ()
+    """Flags that take all words up to the next flag: --pairs de.txt en.txt."""
 
     @classmethod
     def settings_class(cls) -> "type[Settings]":
@@ -90,6 +92,7 @@ class Stage(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         self._refuse_swallowed_flags(ctx, args)
+        args = list(self._one_each(args))
         try:
             _, too_many, order = self.make_parser(ctx).parse_args(args=list(args))
             for param in order:
@@ -106,6 +109,26 @@ class Stage(TyperCommand):
             if param.name not in self.free_text and (value == "" or (isinstance(value, list) and "" in value)):
                 raise refusal(f"{_shown_name(param)} is an empty text; give a value or leave it out.")
         return rest
+
+    def _one_each(self, args: Sequence[str]) -> Iterator[str]:
+        """--pairs a b as --pairs a --pairs b, which is what typer can read."""
+        flag = ""
+        for number, word in enumerate(args):
+            if word == "--":
+                if flag and args[number - 1] == flag:  # typer would take the dashes for its value
+                    raise refusal(f"{flag} needs a value, as in {flag} {self._metavar_of(flag)}.")
+                yield from args[number:]
+                return
+            if flag and not (word.startswith("-") and word != "-"):
+                yield from (flag, word)
+                continue
+            if flag and args[number - 1] == flag:
+                yield flag  # nothing follows it: typer says so
+            flag = word if word in self.greedy else ""
+            if not flag:
+                yield word
+        if flag and args[-1] == flag:
+            yield flag
 
     def _refuse_swallowed_flags(self, ctx: Any, args: Sequence[str]) -> None:
         """--out --seed 1 would write into a folder called --seed."""

@@ -6,13 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from atinuke.config import build_settings, validate
 from atinuke.errors import RunFolderError
 from atinuke.generate.config import GenerateConfig, SamplingRules
 from atinuke.generate.decode import Completion, generate_text
 from atinuke.generate.loading import TrainedRun, load_trained
 from atinuke.models import ModelConfig
-from atinuke.models.decoder import Decoder
 from atinuke.run_folder import RunFolder
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.train.config import TrainConfig, with_a_budget
@@ -40,8 +41,8 @@ class Run:
         return f"<Run {str(self.path)!r}: {', '.join(facts)}>"
 
     @property
-    def model(self) -> Decoder:
-        """The network, an `nn.Module` in evaluation mode: tokens (B, T) to logits (B, T, V)."""
+    def model(self) -> nn.Module:
+        """The network, in evaluation mode; a decoder takes tokens (B, T) to logits (B, T, V)."""
         return self._trained.model
 
     @property
@@ -92,7 +93,7 @@ class Run:
         stops = (stop,) if isinstance(stop, str) else tuple(stop)
         cfg = validate(GenerateConfig, {"run": self.path, "tokens": tokens, "stop": stops, "seed": seed})
         return generate_text(
-            self.model,
+            self._trained.decoder,
             self.tokenizer,
             prompt,
             tokens=cfg.tokens,
@@ -121,6 +122,9 @@ def load(path: PathLike, *, device: str = "auto") -> Run:
 def train(
     source: PathLike | Sequence[PathLike] | None = None,
     *,
+    pairs: PathLike | Sequence[PathLike] | None = None,
+    examples: PathLike | Sequence[PathLike] | None = None,
+    held_out: PathLike | Sequence[PathLike] | None = None,
     time: str | float | None = None,
     steps: int | None = None,
     tokens: int | None = None,
@@ -135,6 +139,9 @@ def train(
 ) -> Run:
     """Trains a model on `source` (none: the running Python's own standard library) and returns its run.
 
+    `pairs` (texts and their translations) or `examples` (labelled pictures, sounds, texts, or a table) stand instead
+    of `source`; `held_out` are others of the same form, to be scored on.
+
     How long is `time` ("2m", or seconds; counted from this call to the saved model), `steps` or `tokens`; two minutes
     if none is given. `settings` holds every other setting by its dotted name, such as {"optim.lr": 1e-3}.
     `display` sees the progress (default: nothing is shown). A run in `out` that was interrupted is taken up again.
@@ -142,6 +149,9 @@ def train(
     """
     given = {
         "source": ("data.sources", _paths(source)),
+        "pairs": ("data.pairs", _paths(pairs)),
+        "examples": ("data.examples", _paths(examples)),
+        "held_out": ("data.held_out", _paths(held_out)),
         "time": ("budget.time_s", time),
         "steps": ("budget.steps", steps),
         "tokens": ("budget.tokens", tokens),

@@ -11,7 +11,7 @@ from atinuke.data import decoding
 from atinuke.data.sources import Sources
 from atinuke.errors import ConfigError, RunFolderError, SourceError
 from atinuke.evaluate.config import EvaluateConfig
-from atinuke.evaluate.run import ScoredText, run, table
+from atinuke.evaluate.run import ScoredText, score_texts, table
 from atinuke.generate.loading import load_trained
 from atinuke.run_folder import RunFolder
 from atinuke.testing import TEXT, make_run
@@ -25,7 +25,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def scores(folder: Path, *texts: Path, **more: object) -> list[ScoredText]:
     named = tuple(str(text) for text in texts)
-    return run(EvaluateConfig.model_validate({"run": folder, "texts": named, "device": "cpu", **more}))
+    return score_texts(EvaluateConfig.model_validate({"run": folder, "texts": named, "device": "cpu", **more}))
 
 
 def directly(folder: Path, *texts: str) -> Score:

@@ -46,7 +46,7 @@ def quick() -> Iterator[None]:
     one_core = dataclasses.replace(probe_machine("cpu"), cores=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("atinuke.train.run.probe_machine", lambda _: one_core)
-        patch.setattr("atinuke.train.results.SAMPLE_TOKENS", 8)
+        patch.setattr("atinuke.train.lessons.text_scores.SAMPLE_TOKENS", 8)
         threads = torch.get_num_threads()
         yield
         torch.set_num_threads(threads)

@@ -288,7 +288,7 @@ class Recital(Decoder):
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self._ids = iter(ids)
 
-    def embed(self, tokens: torch.Tensor, before: torch.Tensor | None) -> torch.Tensor:
+    def embed(self, tokens: torch.Tensor, before: torch.Tensor | None, start: int = 0) -> torch.Tensor:
         return tokens[..., None].float()
 
     def read_out(self, x: torch.Tensor) -> torch.Tensor:

@@ -6,13 +6,13 @@ from torch import nn
 
 from atinuke.generate.decode import Window
 from atinuke.generate.lean import lean_steps
-from atinuke.models import Atinuke, AtinukePaper
+from atinuke.models import GPT, Atinuke, AtinukePaper, Llama
 from atinuke.models.decoder import Decoder
 from atinuke.models.layers.attention import BACKENDS
 from atinuke.testing import tiny_model
 
 LENGTH = 12
-KINDS = ("atinuke", "atinuke-paper")
+KINDS = ("atinuke", "atinuke-paper", "gpt", "llama")
 
 
 def randomised(model: Decoder, seed: int = 0) -> Decoder:
@@ -44,16 +44,40 @@ def test_each_step_equals_its_block(kind: str) -> None:
     assert_steps_equal_blocks(tiny_model(kind))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("network", [Atinuke, AtinukePaper])
+@pytest.mark.parametrize("network", [Atinuke, AtinukePaper, GPT, Llama])
 @pytest.mark.parametrize("heads", [1, 4])
 def test_each_step_equals_its_block_at_other_sizes(network: type[Decoder], heads: int) -> None:
     assert_steps_equal_blocks(randomised(network(11, 20, 8, 13, heads, 2)))
 
 
+@pytest.mark.parametrize("kv_heads", [1, 2])
+def test_each_step_equals_its_block_with_grouped_keys_and_values(kv_heads: int) -> None:
+    assert_steps_equal_blocks(randomised(Llama(11, 20, 16, 13, 4, 2, kv_head_count=kv_heads)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_window_of_lean_steps_has_the_logits_of_the_whole_network(kind: str) -> None:
+    """Places included, which a network may add before its first block; and past the end, where the window slides."""
+    model = tiny_model(kind)  # type: ignore[arg-type]
+    window = Window(model, [1, 2, 3], LENGTH)
+    for token in range(4, 20):
+        with torch.no_grad():
+            expected = model(torch.tensor([window.tokens]))[0, -1]
+        torch.testing.assert_close(window.logits(), expected, rtol=1e-4, atol=1e-4)
+        window.append(token)
+
+
+def test_blocks_with_norms_after_their_sums_are_left_to_the_network_itself() -> None:
+    model = tiny_model("gpt")
+    assert lean_steps(model, LENGTH) is not None
+    model.blocks[1].norm_place = "post"
+    assert lean_steps(model, LENGTH) is None
+
+
 def test_the_chosen_attention_kernel_is_the_one_that_is_called() -> None:
     model = tiny_model("atinuke")
     for block in model.blocks:
-        block.attention.attend = lambda query, key, value: torch.zeros_like(query)
+        block.attention.attend = lambda query, key, value, mask: torch.zeros_like(query)
     assert_steps_equal_blocks(model)
     for block in model.blocks:
         block.attention.attend = BACKENDS["reference"]

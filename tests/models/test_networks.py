@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from atinuke.models import Atinuke, AtinukePaper, ModelConfig, build_model
+from atinuke.models import GPT, Atinuke, AtinukePaper, Llama, ModelConfig, build_model
 from atinuke.models.decoder import Decoder
 from atinuke.models.layers.attention import BACKENDS
+from atinuke.models.layers.prefix import Prefix
 
-NETWORKS = [Atinuke, AtinukePaper]
+NETWORKS = [Atinuke, AtinukePaper, GPT, Llama]
 
 
 def build(network: type[Decoder], dropout: float = 0.0, **sizes: int) -> Decoder:
@@ -169,7 +170,7 @@ def test_atinuke_begins_as_the_uniform_distribution() -> None:
     assert loss.item() == pytest.approx(math.log(11))
 
 
-@pytest.mark.parametrize("kind", ["atinuke", "atinuke-paper"])
+@pytest.mark.parametrize("kind", ["atinuke", "atinuke-paper", "gpt", "llama"])
 def test_build_model_builds_what_the_configuration_says(kind: str) -> None:
     cfg = ModelConfig.model_validate(
         {
@@ -195,4 +196,100 @@ def test_a_network_that_has_generated_can_still_be_trained(network: type[Decoder
     with torch.inference_mode():
         model(tokens_like(1, 40))
     model(tokens_like(1, 40)).sum().backward()
-    assert model.head.weight.grad is not None
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_with_the_full_mask_the_future_changes_the_past(network: type[Decoder]) -> None:
+    """What a network needs that is trained on masked tokens and on next tokens by turns."""
+    model, before = build(network), tokens_like(2, 12)
+    after = before.clone()
+    after[:, 7:] = (after[:, 7:] + 1) % 11
+    assert (model(before, None, "full")[:, :7] - model(after, None, "full")[:, :7]).abs().max() > 1e-3
+    written_out = torch.ones(1, 1, 12, 12, dtype=torch.bool)
+    assert_close(model(before, None, "full"), model(before, None, written_out), atol=1e-5, rtol=1e-5)
+    assert_close(model(before), model(before, None, written_out.tril()), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_what_a_mask_hides_does_not_matter(network: type[Decoder]) -> None:
+    model, before = build(network), tokens_like(2, 9)
+    after = before.clone()
+    after[:, 2] = (after[:, 2] + 1) % 11
+    mask = torch.ones(9, 9, dtype=torch.bool).tril()
+    mask[:, 2:4] = False  # place 3 too: the pair of tokens that ends there has the one of place 2
+    same = [0, 1, 4, 5, 6, 7, 8]
+    assert_close(model(before, None, mask)[:, same], model(after, None, mask)[:, same])
+
+
+@pytest.mark.parametrize("network", [AtinukePaper, GPT, Llama])
+def test_a_network_of_tokens_alone_refuses_a_picture_in_one_line(network: type[Decoder]) -> None:
+    with pytest.raises(ValueError, match=rf"^{network.__name__} reads tokens alone and was given a picture\..*\.$"):
+        build(network)(tokens_like(1, 4), None, "causal", Prefix("picture", torch.zeros(1, 1, 4, 4)))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("rows", [[2, 0, 0], [1], [0, 0, 1, 1, 2]])
+def test_selected_rows_of_a_cache_go_on_as_their_sequences_do(network: type[Decoder], rows: list[int]) -> None:
+    model, tokens = build(network), tokens_like(3, 6)
+    cache, chosen = model.new_cache(3, 9), torch.tensor(rows)
+    model(tokens, cache)
+    cache.select(chosen)
+    more = tokens_like(len(rows), 3)
+    expected = model(torch.cat([tokens[chosen], more], dim=1))[:, 6:]
+    found = [model(piece, cache) for piece in more.split([1, 2], dim=1)]
+    assert_close(torch.cat(found, dim=1), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_gpt_reads_its_tokens_out_with_their_own_vectors() -> None:
+    model = build(GPT)
+    assert "head.weight" not in model.state_dict()
+    with torch.no_grad():
+        model.embedding.weight[4] = 0.0
+    assert model(tokens_like(2, 9))[..., 4].abs().max() == 0
+
+
+def test_llama_keeps_as_many_keys_and_values_as_it_has_groups() -> None:
+    model = Llama(11, 18, 48, 100, 6, 1, kv_head_count=2)
+    assert model.blocks[0].attention.project_qkv.weight.shape == (48 + 2 * 16, 18)
+    with pytest.raises(ValueError, match=r"head_count is 6 and kv_head_count is 4; .* Use a divisor of 6"):
+        Llama(11, 18, 48, 100, 6, 1, kv_head_count=4)
+
+
+def test_one_head_of_keys_and_values_for_each_group_is_the_same_head_repeated() -> None:
+    """Grouped heads are ordinary heads whose keys and values happen to be equal within a group."""
+    torch.manual_seed(0)
+    grouped = Llama(11, 18, 24, 20, 6, 2, kv_head_count=2).eval()
+    plain = Llama(11, 18, 24, 20, 6, 2).eval()
+    weights = grouped.state_dict()
+    for name in [name for name in weights if "qkv" in name]:
+        query, key, value = weights[name].split([24, 8, 8])
+        repeated = [part.view(2, 4, 18).repeat_interleave(3, dim=0).view(24, 18) for part in (key, value)]
+        weights[name] = torch.cat([query, *repeated])
+    plain.load_state_dict(weights)
+    assert_close(grouped(tokens_like(2, 9)), plain(tokens_like(2, 9)), atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("width", [32, 256])
+def test_llama_starts_near_the_uniform_distribution_and_keeps_the_size_of_its_stream(width: int) -> None:
+    torch.manual_seed(0)
+    model = Llama(50, width, width, 2 * width, 4, 2)
+    assert model(tokens_like(4, 20, 50)).std() < 0.5
+    x = torch.randn(4, 20, width)
+    for block in model.blocks:
+        x = block(x)
+    assert 0.9 < x.std() < 1.5
+
+
+def test_gpt_starts_with_vectors_of_length_one_for_tokens_and_places() -> None:
+    torch.manual_seed(0)
+    model = GPT(50, 64, 64, 128, 4, 2, max_len=32)
+    for vectors in (model.embedding.weight, model.positions.weight):
+        assert 0.9 < vectors.norm(dim=1).mean() < 1.1
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_logits_at_some_places_are_those_of_all_places_there(network: type[Decoder]) -> None:
+    model = build(network)
+    tokens, places = tokens_like(3, 7), torch.tensor([0, 6, 9, 20])
+    assert_close(model(tokens, places=places), model(tokens).flatten(0, 1)[places])

@@ -11,7 +11,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from atinuke.report.card import code, fenced, write_card
-from atinuke.report.record import NOT_MEASURED, PROTOCOL
+from atinuke.report.record import NOT_MEASURED
+from atinuke.report.scores import PROTOCOL
 
 SUMMARY: dict[str, Any] = {
     "name": "my_letters",

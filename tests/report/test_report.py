@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from atinuke.report.record import NOT_MEASURED, PROTOCOL
+from atinuke.report.record import NOT_MEASURED
 from atinuke.report.report import write_report
+from atinuke.report.scores import PROTOCOL
 
 HOSTILE = '</script><img src=x onerror="window.hit=1"><!-- ]]> {{data}} & \u2028 \''
 

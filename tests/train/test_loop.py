@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from atinuke.data.batches import Batch, Batches
+from atinuke.data.batches.batch import IGNORE, Batch
+from atinuke.data.batches.windows import WindowBatches
 from atinuke.errors import NonFiniteLossError
 from atinuke.models import AtinukePaper
 from atinuke.train.loop import StepMetrics, StepRules, StopRequest, TrainState, fit, optimizer_step
-from atinuke.train.objectives import IGNORE, next_token
+from atinuke.train.objectives import next_token
 from atinuke.train.schedule import Clock, TokenPace
 
 VOCAB = 7
@@ -58,8 +59,8 @@ def rules_for(state: TrainState, **changes: object) -> StepRules:
     return StepRules(**settings)  # type: ignore[arg-type]
 
 
-def batches() -> Batches:
-    return Batches(Ring(), context=5, batch_seqs=2, seed=0)
+def batches() -> WindowBatches:
+    return WindowBatches(Ring(), context=5, batch_seqs=2, seed=0)
 
 
 def test_next_token_is_the_mean_of_nats_over_targets_that_count() -> None:
@@ -72,7 +73,7 @@ def test_one_step_moves_the_weights_against_the_gradient() -> None:
     state = make_state()
     batch = batches().batch(0)
     before = {name: parameter.detach().clone() for name, parameter in state.model.named_parameters()}
-    loss = next_token(state.model(batch.tokens), batch.targets)
+    loss = next_token(state.model(*batch.inputs), batch.targets)
     gradients = dict(zip(before, torch.autograd.grad(loss, list(state.model.parameters())), strict=True))
     seen, norm = optimizer_step(state, batch, rules_for(state), 0.5)
     assert seen == pytest.approx(loss.item())
@@ -138,12 +139,12 @@ def test_a_number_that_is_not_finite_stops_before_the_update_and_says_where(valu
     optimizer.param_groups[0]["peak_lr"] = 1e-3
     state = TrainState(model, [optimizer], step=41, last_good_checkpoint="step-00000040")
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    batch = Batch(torch.zeros(2, 5, dtype=torch.int64), torch.ones(2, 5, dtype=torch.int64), position=82)
+    batch = Batch((torch.zeros(2, 5, dtype=torch.int64),), torch.ones(2, 5, dtype=torch.int64), 82, 84, 10)
     with pytest.raises(NonFiniteLossError) as caught:
         optimizer_step(state, batch, rules, 1.0)
     message = str(caught.value)
     assert "\n" not in message
-    for part in (where, "step 42", "windows 82 to 83", "step-00000040", "optim.lr"):
+    for part in (where, "step 42", "places 82 to 83", "step-00000040", "optim.lr"):
         assert part in message
     for parameter, was in zip(model.parameters(), before, strict=True):
         assert torch.equal(parameter, was)

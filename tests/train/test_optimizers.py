@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from atinuke.models import AtinukePaper
+from atinuke.models import Atinuke, AtinukePaper
+from atinuke.models.config import PictureConfig
 from atinuke.train.optimizers import Muon, block_matrices, build_optimizers, orthogonalise, scale_learning_rates
 
 
@@ -78,6 +79,76 @@ def test_weight_decay_shrinks_by_rate_times_decay() -> None:
 def test_muon_refuses_what_is_not_a_matrix() -> None:
     with pytest.raises(ValueError, match="Muon updates matrices"):
         Muon([nn.Parameter(torch.zeros(3))], lr=0.1)
+
+
+def test_a_kernel_moves_as_the_matrix_of_all_that_it_sees() -> None:
+    torch.manual_seed(0)
+    kernels = [nn.Parameter(torch.randn(shape)) for shape in [(8, 3, 2, 2), (8, 3, 2, 2), (4, 2, 5)]]
+    matrices = [nn.Parameter(kernel.detach().flatten(1).clone()) for kernel in kernels]
+    ours, flat = (Muon(group, lr=0.1, weight_decay=0.1) for group in (kernels, matrices))
+    for _ in range(3):
+        for kernel, matrix in zip(kernels, matrices, strict=True):
+            kernel.grad = torch.randn_like(kernel)
+            matrix.grad = kernel.grad.flatten(1).clone()
+        ours.step()
+        flat.step()
+    for kernel, matrix in zip(kernels, matrices, strict=True):
+        assert_close(kernel.flatten(1), matrix)
+
+
+class Stem(nn.Module):
+    """Convolutions in a `blocks` of their own, below a network that has another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([nn.Conv2d(3, 4, 2), nn.Conv1d(4, 4, 3)])
+        self.blockset = nn.Linear(4, 4)
+
+
+def test_matrices_and_kernels_are_found_in_every_blocks_however_deep() -> None:
+    model = nn.Module()
+    model.stem, model.blocks, model.head = Stem(), nn.Sequential(nn.Linear(4, 5), nn.LayerNorm(5)), nn.Linear(5, 2)
+    model.blocks[0].requires_grad_(True)
+    frozen = nn.Linear(5, 5).requires_grad_(False)
+    model.blocks.append(frozen)
+    expected = [model.stem.blocks[0].weight, model.stem.blocks[1].weight, model.blocks[0].weight]
+    assert {id(matrix) for matrix in block_matrices(model)} == {id(matrix) for matrix in expected}
+
+
+def test_the_kernels_of_a_picture_stem_are_muons() -> None:
+    picture = PictureConfig(height=16, width=16, channels=1, patch=8, stem="convolutions")
+    model = Atinuke(11, 16, 8, 24, 2, 1, picture=picture)
+    kernels = [name for name, parameter in model.named_parameters() if parameter.ndim == 4 and "blocks" in name]
+    assert kernels and all(name.startswith("picture.") for name in kernels)
+    own = {id(matrix) for matrix in block_matrices(model)}
+    assert {id(dict(model.named_parameters())[name]) for name in kernels} <= own
+
+
+def test_a_network_without_blocks_is_trained_by_adamw_alone() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    twin = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
+    twin.load_state_dict(model.state_dict())
+    [optimizer] = build_optimizers(
+        model,
+        "muon",
+        lr=0.1,
+        matrix_lr=0.2,
+        betas=(0.9, 0.95),
+        momentum=0.9,
+        weight_decay=0.0,
+        polar_dtype=torch.float32,
+    )
+    assert isinstance(optimizer, torch.optim.AdamW)
+    reference = torch.optim.AdamW(twin.parameters(), lr=0.1, betas=(0.9, 0.95), eps=1e-10, weight_decay=0.0)
+    for _ in range(3):
+        x = torch.randn(5, 4)
+        for network, its in ((model, optimizer), (twin, reference)):
+            its.zero_grad()
+            network(x).square().sum().backward()
+            its.step()
+    for name, parameter in model.named_parameters():
+        assert_close(parameter, dict(twin.named_parameters())[name])
 
 
 @pytest.mark.parametrize("kind", ["muon", "adamw"])

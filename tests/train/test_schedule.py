@@ -1,10 +1,20 @@
 """The learning rate over progress, and the clocks, on a clock that the test turns."""
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atinuke.train.schedule import Clock, TimePace, TokenPace, rate_factor
+from atinuke.train.schedule import Clock, StepPace, TimePace, TokenPace, rate_factor
+
+
+@dataclass
+class At:
+    """How far training has come."""
+
+    step: int = 0
+    tokens: int = 0
 
 
 class Hands:
@@ -42,7 +52,7 @@ def drive(steps_s: list[float], deadline_s: float = 10.0) -> list[float]:
     pace = TimePace(Clock(0.0, hands), began_s=0.0, deadline_s=lambda: deadline_s)
     seen = []
     for step_s in [*steps_s, 0.0]:
-        seen.append(pace.progress(0))
+        seen.append(pace.progress(At()))
         if seen[-1] >= 1:
             break
         hands.now_s += step_s
@@ -65,11 +75,16 @@ def test_a_deadline_that_moves_is_followed() -> None:
     hands, deadline = Hands(), [10.0]
     pace = TimePace(Clock(0.0, hands), began_s=0.0, deadline_s=lambda: deadline[0])
     hands.now_s += 4
-    assert pace.progress(0) == pytest.approx(0.4)
+    assert pace.progress(At()) == pytest.approx(0.4)
     deadline[0] = 8.0
-    assert pace.progress(0) == pytest.approx(0.5)
+    assert pace.progress(At()) == pytest.approx(0.5)
 
 
 def test_token_pace_knows_no_clock() -> None:
     pace = TokenPace(Clock(0.0, Hands()), 400)
-    assert [pace.progress(tokens) for tokens in (0, 100, 400)] == [0.0, 0.25, 1.0]
+    assert [pace.progress(At(tokens=tokens)) for tokens in (0, 100, 400)] == [0.0, 0.25, 1.0]
+
+
+def test_by_steps_progress_is_the_part_of_the_steps_taken() -> None:
+    pace = StepPace(Clock(0.0, Hands()), 8)
+    assert [pace.progress(At(step=step)) for step in (0, 2, 8)] == [0.0, 0.25, 1.0]

@@ -66,10 +66,7 @@ class Sources:
     @property
     def name(self) -> str:
         """A short name for what this is, fit for a folder: "tinyshakespeare", "stdlib", "novels-and-2-more"."""
-        if not self.specs:
-            return "stdlib"
-        first = _slug(self.specs[0])
-        return first if len(self.specs) == 1 else f"{first}-and-{len(self.specs) - 1}-more"
+        return short_name(self.specs)
 
     def __iter__(self) -> Iterator[Document]:
         notes = SourceNotes(files_found=self._found, files_chosen=len(self._files))
@@ -104,6 +101,14 @@ class Sources:
         listed = "; ".join(f"{name}: {reason}" for name, reason in reasons[:3])
         listed += "; …" if len(reasons) > 3 else ""
         return f"SOURCE {asked} gives no text ({listed}). Give files with text in them."
+
+
+def short_name(specs: Sequence[str]) -> str:
+    """What `Sources.name` is for these specs, without looking whether they are there."""
+    if not specs:
+        return "stdlib"
+    first = _slug(specs[0])
+    return first if len(specs) == 1 else f"{first}-and-{len(specs) - 1}-more"
 
 
 def _find_all(specs: Sequence[str]) -> Found:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 from atinuke.data.corpus import Corpus
 from atinuke.data.sources import Sources
-from atinuke.errors import RunFolderError
+from atinuke.errors import ConfigError, RunFolderError
+from atinuke.evaluate.answers import score_examples
 from atinuke.evaluate.config import EvaluateConfig
-from atinuke.generate.loading import TrainedRun, load_trained
+from atinuke.evaluate.pairs import score_pairs
+from atinuke.generate.loading import TrainedRun, find_run, load_trained, read_network
 from atinuke.run_folder import printable
-from atinuke.train.results import score_held_out
+from atinuke.train.lessons.text_scores import score_held_out
+from atinuke.train.masked_scoring import pseudo_bits_per_byte
 from atinuke.train.scoring import Score, bits_per_byte
 
 HELD_OUT = "held-out text"
@@ -38,7 +41,24 @@ class ScoredText:
         return json.dumps({"text": self.name} | {key: n if math.isfinite(n) else None for key, n in numbers.items()})
 
 
-def run(cfg: EvaluateConfig) -> list[ScoredText]:
+def run(cfg: EvaluateConfig) -> str:
+    """What `atinuke evaluate` prints: bits per byte of texts, BLEU and chrF of pairs, or the accuracy on examples."""
+    asked = [name for name in ("texts", "pairs", "examples") if getattr(cfg, name)]
+    if len(asked) > 1:
+        raise ConfigError(f"{' and '.join(asked)} are both given; score one kind at a time.")
+    folder = find_run(cfg.run)
+    learned = folder.read_config().get("data", {})
+    if cfg.pairs or (not asked and learned.get("pairs")):
+        return score_pairs(load_trained(cfg.run, cfg.device), cfg)
+    if cfg.examples or (not asked and learned.get("examples")):
+        return score_examples(load_trained(cfg.run, cfg.device), cfg)
+    if read_network(folder).kind == "bert":
+        return score_masked(load_trained(cfg.run, cfg.device), cfg)
+    rows = score_texts(cfg)
+    return "\n".join(row.to_json() for row in rows) if cfg.as_json else table(rows)
+
+
+def score_texts(cfg: EvaluateConfig) -> list[ScoredText]:
     """The score of each of `cfg.texts`, or of the run's own held-out text, which gives its summary's val_bpb again.
 
     The documents of one SOURCE are scored together; each begins after a document separator.
@@ -48,6 +68,28 @@ def run(cfg: EvaluateConfig) -> list[ScoredText]:
     if not sources:
         return [ScoredText(HELD_OUT, _score_held_out(trained))]
     return [ScoredText(printable(spec), _score_source(trained, source, cfg.batch_seqs)) for spec, source in sources]
+
+
+def score_masked(trained: TrainedRun, cfg: EvaluateConfig) -> str:
+    """Pseudo-bits per byte of each of `cfg.texts`, or of the held-out text, as lines or JSON."""
+    assert trained.network.mask_id is not None
+    sources = [(printable(spec), list(_whole_texts(Sources([spec])))) for spec in cfg.texts]
+    two_segments = bool(trained.folder.read_config()["objective"]["next_sentence"])
+    lines = []
+    for name, texts in sources or [(HELD_OUT, _held_out(trained).validation)]:
+        found = pseudo_bits_per_byte(
+            trained.model,
+            trained.tokenizer,
+            texts,
+            trained.context,
+            trained.network.mask_id,
+            two_segments=two_segments,
+            batch_seqs=cfg.batch_seqs,
+        )
+        facts = {"text": name, "pseudo_bits_per_byte": found.bits_per_byte, "note": found.note}
+        line = f"{name}: {found.bits_per_byte:.4f} pseudo-bits per byte ({found.note})"
+        lines.append(json.dumps(facts) if cfg.as_json else line)
+    return "\n".join(lines)
 
 
 def table(rows: Sequence[ScoredText]) -> str:
@@ -76,17 +118,23 @@ def _cells(row: ScoredText) -> tuple[str, ...]:
     )
 
 
-def _score_held_out(trained: TrainedRun) -> Score:
+def _held_out(trained: TrainedRun) -> Corpus:
     if not trained.folder.data.is_dir():
         raise RunFolderError(
             f"{printable(trained.folder.data)} is missing, and with it the text that this run held out; "
             "name a TEXT to score."
         )
-    return score_held_out(trained.model, trained.tokenizer, Corpus.open(trained.folder.data), trained.context)
+    return Corpus.open(trained.folder.data)
+
+
+def _score_held_out(trained: TrainedRun) -> Score:
+    return score_held_out(trained.decoder, trained.tokenizer, _held_out(trained), trained.context)
 
 
 def _score_source(trained: TrainedRun, source: Sources, batch_seqs: int | None) -> Score:
-    return bits_per_byte(trained.model, trained.tokenizer, _whole_texts(source), trained.context, batch_seqs=batch_seqs)
+    return bits_per_byte(
+        trained.decoder, trained.tokenizer, _whole_texts(source), trained.context, batch_seqs=batch_seqs
+    )
 
 
 def _whole_texts(source: Sources) -> Iterator[str]:

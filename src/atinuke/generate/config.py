@@ -46,6 +46,10 @@ class GenerateConfig(Settings):
 
     run: Path = Field(description="Run folder.")
     prompts: tuple[str, ...] = Field(("",), description="Beginnings to continue; - reads them from stdin, one a line.")
+    sources: tuple[str, ...] = Field((), description="Texts to translate; - reads them from stdin, one a line.")
+    inputs: tuple[str, ...] = Field((), description="Pictures, sounds or tables (.csv) to answer about.")
+    beam: PositiveInt = Field(5, description="Translating: how many beginnings are kept at once; 1 is greedy.")
+    length_penalty: float = Field(1.0, ge=0, description="Translating: scores are divided by length to this power.")
     tokens: PositiveInt = Field(200, description="Tokens to write at most, for each completion.")
     temperature: float = Field(SamplingRules.temperature, description="0: always the likeliest token; 1: as learned.")
     top_k: int | None = Field(SamplingRules.top_k, description="Draw from the k likeliest tokens only.")

@@ -57,7 +57,7 @@ class Window:
         ids = torch.tensor([unread], device=self._device)
         if len(unread) > 1 or self._steps is None:
             return self._model(ids, self._cache)[0, -1]
-        x = self._model.embed(ids, self._cache.last_tokens)[0, 0]
+        x = self._model.embed(ids, self._cache.last_tokens, self._cache.length)[0, 0]
         for step, layer in zip(self._steps, self._cache.layers, strict=True):
             x = step(x, layer)
         self._cache.last_tokens = ids
@@ -73,17 +73,19 @@ def generate_ids(
     generator: torch.Generator,
     context: int,
     slide: int | None = None,
+    vocab_size: int | None = None,
 ) -> Generator[int, None, None]:
     """`tokens` ids that follow `prompt_ids` (at least one). Which id ends a text is not known here.
 
-    The model is in evaluation mode until the iterator is used up or closed. `slide`: see `Window`.
+    The model is in evaluation mode until the iterator is used up or closed. `slide`: see `Window`. Ids from
+    `vocab_size` on are never written: a network may have one that stands for a masked token.
     """
     with _evaluating(model):
         # a cache no larger than this request can fill
         window = Window(model, prompt_ids, min(context, len(prompt_ids) + tokens), slide)
         history = set(prompt_ids)
         for written in range(1, tokens + 1):
-            token = choose(window.logits(), rules, history, generator)
+            token = choose(window.logits()[:vocab_size], rules, history, generator)
             yield token
             if written < tokens:
                 history.add(token)
@@ -116,7 +118,15 @@ class Completion(Iterator[str]):
         """length: all tokens were written; stop: a stop text came; end: the document ended. None: not finished."""
         ids = [int(id) for id in tokenizer.encode(prompt)] or [tokenizer.end_id]
         generator = torch.Generator().manual_seed(seed)
-        self._ids = generate_ids(model, ids, tokens=tokens, rules=rules, generator=generator, context=context)
+        self._ids = generate_ids(
+            model,
+            ids,
+            tokens=tokens,
+            rules=rules,
+            generator=generator,
+            context=context,
+            vocab_size=tokenizer.vocab_size,
+        )
         self._end_id = tokenizer.end_id
         self._decoder = TextDecoder(tokenizer)
         self._stops = StopTexts(stop)

@@ -13,15 +13,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from atinuke.models.decoder import Decoder
-from atinuke.models.layers.attention import CausalSelfAttention
+from atinuke.models.layers.attention import SelfAttention
 from atinuke.models.layers.block import Block
 from atinuke.models.layers.cache import LayerCache
-from atinuke.models.layers.feedforward import FeedForward
-from atinuke.models.layers.norm import PlainLayerNorm
-from atinuke.models.layers.positions import AddedPositions, RotaryPositions
+from atinuke.models.layers.dropout import Dropout
+from atinuke.models.layers.feedforward import FeedForward, GatedFeedForward
+from atinuke.models.layers.norm import PlainLayerNorm, RMSNorm
+from atinuke.models.layers.positions import AddedPositions, NoPositions, RotaryPositions
 
-KNOWN = (Block, CausalSelfAttention, AddedPositions, RotaryPositions, FeedForward, PlainLayerNorm)
-KNOWN_OF_TORCH = (nn.ModuleList, nn.Linear, nn.LayerNorm, nn.Identity, nn.Dropout)
+KNOWN: tuple[type[nn.Module], ...] = (Block, SelfAttention, AddedPositions, RotaryPositions, NoPositions)
+KNOWN += (FeedForward, GatedFeedForward, PlainLayerNorm, RMSNorm)
+KNOWN_OF_TORCH = (nn.ModuleList, nn.Linear, nn.LayerNorm, nn.Identity, Dropout)
 
 Vector = Tensor
 VectorFn = Callable[[Vector], Vector]
@@ -41,6 +43,8 @@ def lean_steps(model: Decoder, capacity: int) -> list[BlockStep] | None:
         return None
     if any(type(module) not in KNOWN + KNOWN_OF_TORCH for module in model.blocks.modules()):
         return None
+    if any(not isinstance(block, Block) or block.norm_place != "pre" for block in model.blocks):
+        return None
     if any(type(module) is RotaryPositions and not _turns_whole_heads(module, model) for module in model.modules()):
         return None
     turns: Turns = {}
@@ -56,40 +60,51 @@ def _turns_whole_heads(positions: RotaryPositions, model: Decoder) -> bool:
 def _block_step(block: Block, capacity: int, turns: Turns) -> BlockStep:
     first_norm, second_norm = _norm_step(block.attention_norm), _norm_step(block.feed_forward_norm)
     attend = _attention_step(block.attention, capacity, turns)
-    inward, activation = _affine(block.feed_forward.project_in), block.feed_forward.activation
-    outward = _affine_onto(block.feed_forward.project_out)
+    think, outward = _hidden_step(block.feed_forward), _affine_onto(block.feed_forward.project_out)
 
     def step(x: Float[Tensor, " D"], cache: LayerCache) -> Float[Tensor, " D"]:
         x = attend(x, first_norm(x), cache)
-        return outward(x, activation(inward(second_norm(x))))
+        return outward(x, think(second_norm(x)))
 
     return step
 
 
+def _hidden_step(feed_forward: FeedForward | GatedFeedForward) -> VectorFn:
+    """x (D) → what the feed-forward holds inside (F)."""
+    inward, activation = _affine(feed_forward.project_in), feed_forward.activation
+    if isinstance(feed_forward, FeedForward):
+        return lambda x: activation(inward(x))
+    gate = _affine(feed_forward.project_gate)
+    return lambda x: activation(gate(x)).mul_(inward(x))
+
+
 def _attention_step(
-    attention: CausalSelfAttention, capacity: int, turns: Turns
+    attention: SelfAttention, capacity: int, turns: Turns
 ) -> Callable[[Vector, Vector, LayerCache], Vector]:
     """(residual, attention's input, cache) → residual with what the attention gathered."""
-    heads, width = attention.head_count, attention.head_dim
+    heads, kv_heads, width = attention.head_count, attention.kv_head_count, attention.head_dim
+    turned, both = heads + kv_heads, [heads, kv_heads]
     place_in, turn = _positions_step(attention, capacity, turns)
     norm = _norm_step(attention.query_key_norm)
     inward, attend, outward = _affine(attention.project_qkv), attention.attend, _affine_onto(attention.project_out)
 
     def step(x: Vector, h: Vector, cache: LayerCache) -> Vector:
         place = cache.length
-        qkv = inward(place_in(h, place)).view(3 * heads, width)
-        query, key = turn(norm(qkv[: 2 * heads]), place).view(2, 1, heads, 1, width).unbind()
-        keys, values = cache.extend(key, qkv[2 * heads :].view(1, heads, 1, width))
-        return outward(x, attend(query, keys, values).view(-1))
+        qkv = inward(place_in(h, place)).view(-1, width)
+        query, key = turn(norm(qkv[:turned]), place).view(1, turned, 1, width).split_with_sizes(both, dim=1)
+        keys, values = cache.extend(key, qkv[turned:].view(1, kv_heads, 1, width))
+        return outward(x, attend(query, keys, values, "causal").view(-1))
 
     return step
 
 
 def _positions_step(
-    attention: CausalSelfAttention, capacity: int, turns: Turns
+    attention: SelfAttention, capacity: int, turns: Turns
 ) -> tuple[Callable[[Vector, int], Vector], Callable[[Tensor, int], Tensor]]:
-    """What the positions do to the attention's input at a place, and to its queries and keys (2H, E)."""
+    """What the positions do to the attention's input at a place, and to its queries and keys (H + K, E)."""
     positions, weights = attention.positions, attention.project_qkv.weight
+    if isinstance(positions, NoPositions):
+        return lambda h, place: h, lambda x, place: x
     if isinstance(positions, AddedPositions):
         positions(capacity - 1, 1)  # makes the table long enough, or says that it cannot be
         table, scale = positions.table.to(weights.dtype), positions.scale.detach()
@@ -121,6 +136,8 @@ def _norm_step(norm: nn.Module) -> VectorFn:
     if isinstance(norm, nn.LayerNorm):
         shape, weight, bias, eps = norm.normalized_shape, norm.weight.detach(), norm.bias.detach(), norm.eps
         return lambda x: F.layer_norm(x, shape, weight, bias, eps)
+    if isinstance(norm, RMSNorm):
+        return norm.forward
     return lambda x: F.layer_norm(x, x.shape[-1:])
 
 

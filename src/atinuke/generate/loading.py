@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from atinuke.config import nearest
 from atinuke.errors import DamagedFileError, RunFolderError
@@ -17,6 +18,9 @@ from atinuke.run_folder import RunFolder, printable
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.weights import load_weights
 
+MASK = "<mask>"
+"""Stands in a prompt for a token that is to be filled in."""
+
 
 @dataclass(frozen=True)
 class TrainedRun:
@@ -24,8 +28,40 @@ class TrainedRun:
 
     folder: RunFolder
     network: ModelConfig
-    model: Decoder
-    tokenizer: Tokenizer
+    model: nn.Module
+    vocabulary: Tokenizer | None
+    """None where the network reads numbers alone."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Text to ids and back; RunFolderError for a network that reads numbers alone."""
+        if self.vocabulary is None:
+            raise RunFolderError(f"{printable(self.folder.path)} reads a table of numbers, not text; {self.usage}.")
+        return self.vocabulary
+
+    @property
+    def decoder(self) -> Decoder:
+        """The network as one that continues text; RunFolderError, saying what it does instead, for others."""
+        if not isinstance(self.model, Decoder):
+            raise RunFolderError(
+                f"{printable(self.folder.path)} holds a {self.network.kind} network, which does not continue text; "
+                f"{self.usage}."
+            )
+        return self.model
+
+    @property
+    def usage(self) -> str:
+        """What this run is for."""
+        run = printable(self.folder.path)
+        if self.network.kind in ("seq2seq", "rnn-seq2seq"):
+            return f'it translates: atinuke generate {run} --source "TEXT"'
+        if self.network.kind == "bert":
+            return f'it fills in what is masked: atinuke generate {run} "one {MASK} of a text"'
+        if self.network.numbers:
+            return f"it answers for the rows of a table: atinuke generate {run} --input FILE.csv"
+        if self.network.picture or self.network.sound:
+            return f"it says what it sees or hears: atinuke generate {run} --input FILE"
+        return f'it continues text: atinuke generate {run} "PROMPT"'
 
     @property
     def context(self) -> int:
@@ -39,10 +75,11 @@ def load_trained(path: str | os.PathLike[str], device: str = "auto") -> TrainedR
     torch's random state is left as it was.
     """
     folder = find_run(path)
-    folder.verify("config.json", "tokenizer.json", "model.safetensors")
     network = read_network(folder)
-    tokenizer = Tokenizer.load(folder.tokenizer)
-    if tokenizer.vocab_size != network.vocab_size:
+    reads_text = not network.numbers
+    folder.verify("config.json", "model.safetensors", *(["tokenizer.json"] if reads_text else []))
+    tokenizer = Tokenizer.load(folder.tokenizer) if reads_text else None
+    if tokenizer is not None and tokenizer.vocab_size + network.has_mask != network.vocab_size:
         raise RunFolderError(
             f"{printable(folder.tokenizer)} has {tokenizer.vocab_size} token ids and the network {network.vocab_size}; "
             "expected the tokenizer that this run was trained with. Restore both from one run."

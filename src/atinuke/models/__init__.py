@@ -4,43 +4,72 @@ It knows no data, tokenizer, optimizer, loss or device; those are applied from o
 Importing this package does not import torch until a network is asked for.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from atinuke.models.config import ModelConfig
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from atinuke.models.atinuke import Atinuke
     from atinuke.models.atinuke_paper import AtinukePaper
-    from atinuke.models.decoder import Decoder
+    from atinuke.models.bert import Bert
+    from atinuke.models.gpt import GPT
+    from atinuke.models.llama import Llama
+    from atinuke.models.perceptron import NumberPerceptron, Perceptron
+    from atinuke.models.rnn import RNN
+    from atinuke.models.rnn_seq2seq import RecurrentSeq2Seq
+    from atinuke.models.seq2seq import TransformerSeq2Seq
 
-__all__ = ["Atinuke", "AtinukePaper", "ModelConfig", "build_model"]
+__all__ = [
+    "GPT",
+    "RNN",
+    "Atinuke",
+    "AtinukePaper",
+    "Bert",
+    "Llama",
+    "ModelConfig",
+    "NumberPerceptron",
+    "Perceptron",
+    "RecurrentSeq2Seq",
+    "TransformerSeq2Seq",
+    "build_model",
+]
+
+WIDTHS = ("vocab_size", "model_dim", "hidden_dim", "layer_count", "dropout")
+SIZES = (*WIDTHS, "key_dim", "head_count", "max_len")
+NETWORKS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "atinuke": ("atinuke", "Atinuke", (*SIZES, "picture", "sound")),
+    "atinuke-paper": ("atinuke_paper", "AtinukePaper", SIZES),
+    "gpt": ("gpt", "GPT", SIZES),
+    "llama": ("llama", "Llama", (*SIZES, "kv_head_count")),
+    "bert": ("bert", "Bert", SIZES),
+    "seq2seq": ("seq2seq", "TransformerSeq2Seq", (*SIZES, "norm_place")),
+    "rnn": ("rnn", "RNN", (*WIDTHS, "max_len", "cell")),
+    "rnn-seq2seq": ("rnn_seq2seq", "RecurrentSeq2Seq", (*WIDTHS, "key_dim", "max_len", "cell")),
+    "perceptron": ("perceptron", "Perceptron", (*WIDTHS, "max_len", "window", "token_input")),
+    "number-perceptron": (
+        "perceptron",
+        "NumberPerceptron",
+        ("numbers", "classes", "hidden_dim", "layer_count", "dropout"),
+    ),
+}
+"""Kind → file, class, and the settings that its constructor takes."""
 
 
-def build_model(cfg: ModelConfig) -> "Decoder":
+def build_model(cfg: ModelConfig) -> "nn.Module":
     """The network that `cfg` describes, with fresh weights from torch's generator."""
-    from atinuke.models.atinuke import Atinuke
-    from atinuke.models.atinuke_paper import AtinukePaper
-
-    networks: dict[str, type[Decoder]] = {"atinuke": Atinuke, "atinuke-paper": AtinukePaper}
-    return networks[cfg.kind](
-        vocab_size=cfg.vocab_size,
-        model_dim=cfg.model_dim,
-        key_dim=cfg.key_dim,
-        hidden_dim=cfg.hidden_dim,
-        head_count=cfg.head_count,
-        layer_count=cfg.layer_count,
-        dropout=cfg.dropout,
-        max_len=cfg.max_len,
-    )
+    kind = "number-perceptron" if cfg.kind == "perceptron" and cfg.numbers else cfg.kind
+    module, name, settings = NETWORKS[kind]
+    network = getattr(importlib.import_module(f"atinuke.models.{module}"), name)
+    chosen = {setting: getattr(cfg, setting) for setting in settings}
+    built: nn.Module = network(**{setting: value for setting, value in chosen.items() if value is not None})
+    return built
 
 
 def __getattr__(name: str) -> Any:
-    if name == "Atinuke":
-        from atinuke.models.atinuke import Atinuke
-
-        return Atinuke
-    if name == "AtinukePaper":
-        from atinuke.models.atinuke_paper import AtinukePaper
-
-        return AtinukePaper
+    for module, class_name, _ in NETWORKS.values():
+        if class_name == name:
+            return getattr(importlib.import_module(f"atinuke.models.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 from atinuke.models.config import check_sizes
 from atinuke.models.decoder import Decoder
-from atinuke.models.layers.attention import CausalSelfAttention
+from atinuke.models.layers.attention import SelfAttention
 from atinuke.models.layers.block import Block
+from atinuke.models.layers.dropout import Dropout
 from atinuke.models.layers.feedforward import FeedForward
 from atinuke.models.layers.positions import AddedPositions
 
@@ -47,10 +48,10 @@ class AtinukePaper(Decoder):
         check_sizes(key_dim, head_count)
         self.vocab_size, self.max_len = vocab_size, max_len
         self.embedding = nn.Embedding(vocab_size, model_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             Block(
-                attention=CausalSelfAttention(model_dim, key_dim, head_count, AddedPositions(model_dim, max_len)),
+                attention=SelfAttention(model_dim, key_dim, head_count, AddedPositions(model_dim, max_len)),
                 feed_forward=FeedForward(model_dim, hidden_dim, activation="gelu"),
                 norms=(nn.LayerNorm(model_dim), nn.LayerNorm(model_dim)),
                 dropout=dropout,
@@ -69,10 +70,12 @@ class AtinukePaper(Decoder):
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
 
-    def embed(self, tokens: Int[Tensor, "B T"], before: Int[Tensor, "B 1"] | None) -> Float[Tensor, "B T D"]:
+    def embed(
+        self, tokens: Int[Tensor, "B T"], before: Int[Tensor, "B 1"] | None, start: int = 0
+    ) -> Float[Tensor, "B T D"]:
         """E(X). Positions are not added here: they enter each layer."""
         return self.dropout(self.embedding(tokens))
 
-    def read_out(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T V"]:
+    def read_out(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows V"]:
         """O, the linear map to the vocabulary."""
         return self.head(self.norm(x))

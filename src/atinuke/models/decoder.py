@@ -5,8 +5,10 @@ from abc import ABC, abstractmethod
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from atinuke.models.layers.attention import Mask
 from atinuke.models.layers.block import Block
 from atinuke.models.layers.cache import Cache
+from atinuke.models.layers.prefix import Prefix, after_prefix_mask
 
 
 class Decoder(nn.Module, ABC):
@@ -20,21 +22,62 @@ class Decoder(nn.Module, ABC):
     max_len: int
 
     @abstractmethod
-    def embed(self, tokens: Int[Tensor, "B T"], before: Int[Tensor, "B 1"] | None) -> Float[Tensor, "B T D"]:
-        """The residual stream before the first block; `before` is the token ahead of these, if there is one."""
+    def embed(
+        self, tokens: Int[Tensor, "B T"], before: Int[Tensor, "B 1"] | None, start: int = 0
+    ) -> Float[Tensor, "B T D"]:
+        """The residual stream before the first block.
+
+        `before` is the token ahead of these, if there is one; `start` is the place of the first of them.
+        """
 
     @abstractmethod
-    def read_out(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B T V"]:
+    def read_out(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows V"]:
         """Logits from the residual stream after the last block."""
 
-    def forward(self, tokens: Int[Tensor, "B T"], cache: Cache | None = None) -> Float[Tensor, "B T V"]:
-        """Logits of the token after each position. With a cache, `tokens` follow those that it holds."""
-        x = self.embed(tokens, cache.last_tokens if cache is not None else None)
+    def read_at(self, x: Float[Tensor, "B T D"], places: Int[Tensor, " N"] | None) -> Float[Tensor, "*rows V"]:
+        """Logits (B, T, V), or at these places among the B·T positions alone (N, V)."""
+        return self.read_out(x if places is None else x.flatten(0, 1)[places])
+
+    def prepend(
+        self, prefix: Prefix, x: Float[Tensor, "B T D"], cache: Cache | None
+    ) -> tuple[Float[Tensor, "B S D"], Mask]:
+        """The residual stream with the positions of `prefix` ahead of the tokens, and who sees whom in it.
+
+        ValueError from networks that read tokens alone.
+        """
+        raise ValueError(
+            f"{type(self).__name__} reads tokens alone and was given a {prefix.kind}. "
+            f"Use the network atinuke, built with {prefix.kind}=."
+        )
+
+    def forward(
+        self,
+        tokens: Int[Tensor, "B T"],
+        cache: Cache | None = None,
+        mask: Mask = "causal",
+        prefix: Prefix | None = None,
+        places: Int[Tensor, " N"] | None = None,
+    ) -> Float[Tensor, "*rows V"]:
+        """Logits of the token after each position (B, T, V). With a cache, `tokens` follow those that it holds.
+
+        At `places` among the B·T positions alone where those are given (N, V): the read-out is the largest product.
+
+        With `mask` "full", positions see what follows them too: a masked token is then read off one place before it,
+        as the next token is (Charpentier & Samuel 2024, arXiv:2410.24159).
+        """
+        start, before = (cache.length, cache.last_tokens) if cache is not None else (0, None)
+        x = self.embed(tokens, before, start)
+        if prefix is not None:
+            if not (isinstance(mask, str) and mask == "causal"):
+                raise ValueError(f"tokens after a {prefix.kind} are causal; give no other mask with it")
+            x, mask = self.prepend(prefix, x, cache)
+        elif cache is not None and cache.is_padding is not None:
+            mask = after_prefix_mask(x.shape[1], cache.length, cache.is_padding)
         for layer, block in enumerate(self.blocks):
-            x = block(x, cache.layers[layer] if cache is not None else None)
+            x = block(x, cache.layers[layer] if cache is not None else None, mask)
         if cache is not None:
             cache.last_tokens = tokens[:, -1:]
-        return self.read_out(x)
+        return self.read_at(x if prefix is None else x[:, -tokens.shape[1] :], places)
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
         """An empty cache for `batch` sequences of at most `capacity` tokens."""

@@ -10,20 +10,32 @@ from pathlib import Path
 
 from atinuke.durable import write_atomic
 from atinuke.report.markup import writable
+from atinuke.report.measures import (
+    MOST_NAMED,
+    amount,
+    batch,
+    data_facts,
+    figures,
+    meaning,
+    of_items,
+    score,
+    skips,
+    words_of,
+)
 from atinuke.report.record import (
     NOT_MEASURED,
-    PROTOCOL,
-    SIZE_NAMES,
     RunRecord,
     read_record,
+    show_amount,
     show_count,
     show_decimal,
-    show_documents,
     show_seconds,
     show_short,
 )
+from atinuke.report.samples import nothing_to_show
 
 MOST_NAMES = 20
+TITLES = {"held out": "Held out for validation"}
 
 
 def write_card(folder: Path, *, shown_as: Path | None = None) -> Path:
@@ -40,10 +52,11 @@ def render_card(run: RunRecord) -> str:
         _what_it_is(run),
         "## Results",
         _results(run),
-        PROTOCOL,
+        *([_plain(score(run).more)] if score(run).more else ()),
+        *([meaning(run)] if meaning(run) else ()),
         "## Trained on",
         _data(run),
-        "## Network and tokenizer",
+        "## Network and tokenizer" if run.task.reads_tokens else "## Network",
         _network(run),
         "## Training",
         _training(run),
@@ -89,66 +102,73 @@ def _what_it_is(run: RunRecord) -> str:
     of_size = "" if size is None else f" of {show_count(size)} parameters"
     when = f", finished {_plain(run.finished)}" if run.finished and not run.fact("interrupted") else ""
     stopped = " The run was interrupted: what follows is its state at that moment." if run.fact("interrupted") else ""
-    return (
-        f"A language model ({model}){of_size}, trained from nothing with Atinuke{when}.{stopped} "
-        "It predicts the next token of text like the text that it was trained on."
-    )
+    return f"A {run.task.noun} ({model}){of_size}, trained from nothing with Atinuke{when}.{stopped} {run.task.does}"
 
 
 def _results(run: RunRecord) -> str:
-    copied, total = run.number("copied_8grams.copied"), run.number("copied_8grams.total")
-    share = NOT_MEASURED
-    if copied is not None and total is not None:
-        share = f"{show_count(copied)} of {show_count(total)}" + (f" ({copied / total:.1%})" if total else "")
-    rows = [
-        ("bits per byte, unseen text", show_decimal(run.number("val_bpb"))),
-        ("bits per byte, training text", show_decimal(run.number("train_bpb"))),
-        ("gap between the two", show_decimal(run.number("gap_bpb"))),
-        ("bits per byte of a byte 5-gram model, unseen text", show_decimal(run.number("baseline_5gram_bpb"))),
-        ("perplexity per token, unseen text", show_decimal(run.number("val_token_perplexity"), 1)),
-        ("word 8-grams of the samples that stand in the training text", share),
-    ]
+    """The score, then what the task has beside it."""
+    rows = [(_plain(of_items(run, words_of(run).row)), score(run).shown)]
+    for measure in run.task.results:
+        for figure in figures(run, measure):
+            of = f"{figure.more} ({figure.shown})" if measure.show == "share" and figure.more else figure.shown
+            rows.append((_plain(figure.label), _plain(of) if measure.show == "text" else of))
     return "\n".join(["| measure | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
 
 
 def _data(run: RunRecord) -> str:
+    task = run.task
     names = [code(name) for name in run.sources[:MOST_NAMES]]
     if len(run.sources) > MOST_NAMES:
         names.append(f"{len(run.sources) - MOST_NAMES} more")
-    skipped, re_encoded = (len(run.pairs[key]) for key in ("skipped", "re_encoded"))
-    rows = [
-        f"Sources: {', '.join(names) or NOT_MEASURED}",
-        f"Read: {show_documents(run.number('data.documents'), run.number('data.bytes'))}",
-        f"Trained on: {show_documents(run.number('data.train_documents'), run.number('train_bytes'))}",
-        f"Held out for validation: {show_documents(run.number('data.validation_documents'), run.number('val_bytes'))}",
-        f"Left out: {show_count(run.number('data.duplicates'))} duplicates, "
-        f"{show_count(run.number('data.near_duplicates'))} near-duplicates of held-out text, "
-        f"{skipped} files that were skipped (named with the reason in summary.json)",
-        f"Files in other encodings than UTF-8: {re_encoded}",
+    rows = [f"Sources: {', '.join(names) or NOT_MEASURED}"]
+    rows += [
+        f"{TITLES.get(asked.label, asked.label.capitalize())}: {_plain(amount(run, asked))}" for asked in task.amounts
     ]
+    rows += [f"{label.capitalize()}: {code(_shown(fact))}" for label, fact in data_facts(run).items()]
+    left_out = [f"{show_count(run.number(key))} {what}{more}" for what, key, more in task.left_out]
+    skipped = skips(run)
+    left_out.append(
+        f"{show_amount(skipped.count, task.skipped_item, None)} that {'was' if skipped.count == 1 else 'were'} skipped "
+        "(named with the reason in summary.json)"
+    )
+    rows.append(f"Left out: {', '.join(left_out)}")
+    if task.skipped_item == "file":
+        rows.append(f"Files in other encodings than UTF-8: {len(run.re_encoded)}")
+    else:
+        rows += [f"Skipped: {code(where)}, {code(why)}" for where, why in skipped.rows[:MOST_NAMED]]
     return _bullets(rows)
 
 
+def _shown(fact: object) -> str:
+    """A fact in one line: of a mapping its names with their numbers."""
+    if isinstance(fact, Mapping):
+        return ", ".join(f"{name}: {value}" for name, value in fact.items())
+    return show_count(fact) if isinstance(fact, int | float) else str(fact)
+
+
 def _network(run: RunRecord) -> str:
-    sizes = [f"`{key}` {run.fact(f'sizes.{key}')}" for key in SIZE_NAMES if run.number(f"sizes.{key}") is not None]
-    kind = run.text("tokenizer.kind")
-    per_token = show_decimal(run.number("tokenizer.bytes_per_token"), 2)
-    rows = [
-        f"Network: {code(run.text('model') or NOT_MEASURED)}, {', '.join(sizes) or NOT_MEASURED}",
-        f"Training context: {show_count(run.number('context'))} tokens",
-        f"Tokenizer: {code(kind or NOT_MEASURED)}, {show_count(run.number('tokenizer.vocab_size'))} ids, "
-        f"{per_token} bytes per token on its training text",
-    ]
+    task = run.task
+    sizes = [f"`{key}` {run.fact(f'sizes.{key}')}" for key in task.sizes if run.number(f"sizes.{key}") is not None]
+    rows = [f"Network: {code(run.text('model') or NOT_MEASURED)}, {', '.join(sizes) or NOT_MEASURED}"]
+    if task.reads_tokens:
+        per_token = run.number("tokenizer.bytes_per_token")
+        told = "" if per_token is None else f", {show_decimal(per_token, 2)} bytes per token on its training text"
+        rows += [
+            f"Training context: {show_count(run.number('context'))} tokens",
+            f"Tokenizer: {code(run.text('tokenizer.kind') or NOT_MEASURED)}, "
+            f"{show_count(run.number('tokenizer.vocab_size'))} ids{told}",
+        ]
     return _bullets(rows)
 
 
 def _training(run: RunRecord) -> str:
     budget = run.number("time_budget_s")
     of_budget = f" of a budget of {show_seconds(budget)}" if budget else ""
+    unit, (size, what) = run.task.unit, batch(run)
     rows = [
-        f"Tokens seen: {show_count(run.tokens_seen)} in {show_count(run.number('steps'))} steps of "
-        f"{show_count(run.number('batch_tokens'))}, {show_decimal(run.number('epochs'), 2)} passes over the text",
-        f"Time: {show_seconds(run.number('elapsed_s'))}{of_budget}, {show_short(run.number('tokens_per_s'))} tokens/s",
+        f"{unit.capitalize()} seen: {show_count(run.tokens_seen)} in {show_count(run.number('steps'))} steps of "
+        f"{show_count(size)} {what}, {show_decimal(run.number('epochs'), 2)} passes over the {run.task.material}",
+        f"Time: {show_seconds(run.number('elapsed_s'))}{of_budget}, {show_short(run.number('tokens_per_s'))} {unit}/s",
         f"Device: {code(run.text('device') or NOT_MEASURED)}, {code(run.text('dtype') or NOT_MEASURED)}; "
         f"seed {run.text('seed') or NOT_MEASURED}",
         "Every setting: `config.json`. Curves and the plan: `report.html`",
@@ -157,22 +177,29 @@ def _training(run: RunRecord) -> str:
 
 
 def _samples(run: RunRecord) -> Iterable[str]:
+    words = run.task.samples
     if not run.samples:
-        yield NOT_MEASURED
-    for at, (prompt, text) in enumerate(run.samples, start=1):
-        begins = f", of which the prompt is {code(prompt)}" if prompt.strip() else ", without a prompt"
-        yield f"Sample {at}{begins}:"
-        yield fenced(prompt + text)
+        yield nothing_to_show(run)
+    elif words.layout == "rows":
+        prompt, text, reference = words.labels
+        yield f"{words.title}: {prompt}, {text}, {reference}."
+        yield "\n".join(f"- {code(row)}: {code(said)}, {reference} {code(right)}" for row, said, right in run.samples)
+    elif words.layout == "parts":
+        for sample in run.samples:
+            parts = [(label, part) for label, part in zip(words.labels, sample, strict=True) if label]
+            yield fenced("\n".join(f"{label + ':':<11}{part}" for label, part in parts))
+    else:
+        for at, (prompt, text, _) in enumerate(run.samples, start=1):
+            begins = f", of which the prompt is {code(prompt)}" if prompt.strip() else ", without a prompt"
+            yield f"Sample {at}{begins}:"
+            yield fenced(prompt + text)
 
 
 def _limits(run: RunRecord) -> str:
-    score, rival = run.number("val_bpb"), run.number("baseline_5gram_bpb")
-    rows = [
-        "It knows nothing but its training text, holds nothing for true, and was not taught to follow instructions.",
-        f"It learned on windows of {show_count(run.number('context'))} tokens and sees only the end of longer text.",
-        "Its samples can repeat training text word for word; the licence of that text is not known to this card.",
-    ]
-    if score is not None and rival is not None and score >= rival:
+    context = show_count(run.number("context"))
+    rows = [of_items(run, limit).replace("{context}", context) for limit in run.task.limits]
+    own, rival = run.number(run.task.score_key), run.number(words_of(run).rival)
+    if own is not None and rival is not None and own >= rival:
         rows.append("On unseen text it does not do better than counting bytes (the 5-gram model above).")
     if run.text("tokenizer.loss_note"):
         rows.append(_plain(run.text("tokenizer.loss_note") or ""))
@@ -181,10 +208,7 @@ def _limits(run: RunRecord) -> str:
 
 def _usage(run: RunRecord) -> Iterable[str]:
     yield fenced("\n".join(run.commands.values()), "sh")
-    yield fenced(
-        f'import atinuke\n\nrun = atinuke.load({run.shown_as!r})\nprint(run.generate("Once upon a time", tokens=200))',
-        "python",
-    )
+    yield fenced(f"import atinuke\n\nrun = atinuke.load({run.shown_as!r})\n{run.task.python}", "python")
 
 
 def _bullets(rows: Iterable[str]) -> str:

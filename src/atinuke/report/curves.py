@@ -67,8 +67,8 @@ def smooth(values: Values) -> Values:
     return np.where(found > 0, (sums[end] - sums[first]) / np.maximum(found, 1), np.nan)
 
 
-def loss_picture(metrics: Columns) -> Html:
-    """The smoothed loss (nats per token) over time, with the validation estimates, as an SVG that needs no script."""
+def loss_picture(metrics: Columns, unit: str = "nats per token") -> Html:
+    """The smoothed loss, in `unit`, over time, with the validation estimates, as an SVG that needs no script."""
     loss, time_s = smooth(metrics["loss"]), metrics["elapsed_s"]
     usable = np.isfinite(loss) & np.isfinite(time_s)
     if usable.sum() < 2:
@@ -92,7 +92,7 @@ def loss_picture(metrics: Columns) -> Html:
     labels = [
         tag("line", x1=48, y1=224, x2=688, y2=224, class_="still-axis"),
         tag("line", x1=48, y1=16, x2=48, y2=224, class_="still-axis"),
-        tag("text", "nats per token", x=56, y=20),
+        tag("text", unit, x=56, y=20),
         tag("text", f"{high:.2f}", x=40, y=20, text_anchor="end"),
         tag("text", f"{low:.2f}", x=40, y=228, text_anchor="end"),
         tag("text", f"{first_s:.0f} s", x=48, y=248),
@@ -105,7 +105,7 @@ def loss_picture(metrics: Columns) -> Html:
         viewBox="0 0 700 256",
         class_="still",
         role="img",
-        aria_label=f"Loss in nats per token, from {loss[kept[0]]:.2f} to {loss[kept[-1]]:.2f}",
+        aria_label=f"Loss in {unit}, from {loss[kept[0]]:.2f} to {loss[kept[-1]]:.2f}",
     )
 
 

@@ -17,13 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atinuke.durable import read_json, reading
+from atinuke.report.tasks import TASKS, Task
 
 NOT_MEASURED = "not measured"
-PROTOCOL = (
-    "Bits per byte is the summed negative log2 probability of the whole validation text divided by its UTF-8 bytes: "
-    "text that neither the training nor the tokenizer's training has seen, each byte scored once, in non-overlapping "
-    "windows of the model's own context, with no weight changed."
-)
 COLUMNS = ("step", "tokens", "elapsed_s", "loss", "lr", "tokens_per_s", "grad_norm", "val_loss")
 SIZE_NAMES = ("vocab_size", "model_dim", "key_dim", "hidden_dim", "head_count", "layer_count", "dropout", "max_len")
 MONTHS = (  # strftime's names follow the locale
@@ -65,6 +61,14 @@ class RunRecord:
         return None if found is None or found == "" else str(found)
 
     @property
+    def task(self) -> Task:
+        """What the run learned; text where it does not say, as runs were before they could learn anything else."""
+        name = self.text("task") or "text"
+        if name == "table" and self.fact("labels") == []:
+            name = "numbers"
+        return TASKS.get(name, TASKS["text"])
+
+    @property
     def name(self) -> str:
         return self.text("name") or Path(self.shown_as).name
 
@@ -76,12 +80,13 @@ class RunRecord:
 
     @property
     def tokens_seen(self) -> float | None:
-        """Training targets so far: the last row of the metrics, else steps × tokens per step."""
+        """Training targets so far: the last row of the metrics, else the summary."""
         tokens = self.metrics["tokens"]
         if len(tokens) and math.isfinite(tokens[-1]):
             return float(tokens[-1])
         steps, batch_tokens = self.number("steps"), self.number("batch_tokens")
-        return None if steps is None or batch_tokens is None else steps * batch_tokens
+        planned = None if steps is None or batch_tokens is None else steps * batch_tokens
+        return planned if self.number("train_tokens") is None else self.number("train_tokens")
 
     @property
     def finished(self) -> str | None:
@@ -97,28 +102,37 @@ class RunRecord:
     @property
     def commands(self) -> dict[str, str]:
         """The exact commands to go on with, by what they do."""
+        again = self.text("command") or (
+            f"atinuke train --config {shlex.quote(self.request)} --out {shlex.quote(self.shown_as)}"
+        )
+        return self.uses | {"Resume, or repeat with --fresh": again}
+
+    @property
+    def uses(self) -> dict[str, str]:
+        """The commands that use what was trained, by what they do."""
         run = shlex.quote(self.shown_as)
-        again = self.text("command") or f"atinuke train --config {shlex.quote(self.request)} --out {run}"
-        return {
-            "Write text": f'atinuke generate {run} "Once upon a time"',
-            "Score any text": f"atinuke evaluate {run} TEXT",
-            "Resume, or repeat with --fresh": again,
-        }
+        fitting = [
+            command
+            for command in self.task.commands
+            if not command.needs or any(self.fact(key) is not None for key in command.needs)
+        ]
+        return {command.purpose: command.line.replace("{run}", run) for command in fitting}
 
     @property
-    def samples(self) -> list[tuple[str, str]]:
-        """(prompt, what the model went on with)."""
-        found = []
-        for sample in self.fact("samples") or []:
-            prompt, text = str(sample.get("prompt") or ""), str(sample.get("text") or "")
-            found.append((prompt, text))
-        return found
+    def samples(self) -> list[tuple[str, str, str]]:
+        """(prompt, what the model made of it, what it should be); the last one is empty where nothing is right."""
+        found = self.fact("samples")
+        keys = ("prompt", "text", "reference")
+        return [
+            (str(sample.get(keys[0]) or ""), str(sample.get(keys[1]) or ""), str(sample.get(keys[2]) or ""))
+            for sample in (found if isinstance(found, list) else ())
+        ]
 
     @property
-    def pairs(self) -> dict[str, list[tuple[str, str]]]:
-        """Skipped and re-encoded files, each with its reason or encoding."""
-        data = self.fact("data") or {}
-        return {key: [(str(name), str(why)) for name, why in data.get(key) or []] for key in ("skipped", "re_encoded")}
+    def re_encoded(self) -> list[tuple[str, str]]:
+        """Files in other encodings than UTF-8, each with its encoding."""
+        found = self.fact("data.re_encoded")
+        return [(str(row[0]), str(row[1])) for row in found] if isinstance(found, list) else []
 
 
 def read_record(folder: Path, shown_as: Path | None = None) -> RunRecord:
@@ -198,9 +212,9 @@ def show_bytes(number: float | None) -> str:
     return f"{shown}B" if shown[-1].isalpha() else f"{shown} bytes"
 
 
-def show_documents(count: float | None, size: float | None) -> str:
+def show_amount(count: float | None, noun: str, size: float | None) -> str:
     """12 documents, 1.12 MB."""
-    known = [] if count is None else [f"{show_count(count)} document{'' if count == 1 else 's'}"]
+    known = [] if count is None else [f"{show_count(count)} {noun}{'' if count == 1 else 's'}"]
     known += [] if size is None else [show_bytes(size)]
     return ", ".join(known) or NOT_MEASURED
 

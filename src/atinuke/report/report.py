@@ -12,29 +12,22 @@ from pathlib import Path
 
 from atinuke.durable import write_atomic
 from atinuke.report.curves import curve_data, loss_picture, measured
+from atinuke.report.figures import results
 from atinuke.report.markup import Html, fill, join, json_block, tag
-from atinuke.report.record import (
-    NOT_MEASURED,
-    PROTOCOL,
-    RunRecord,
-    read_record,
-    show_count,
-    show_decimal,
-    show_list,
-    show_seconds,
-    show_short,
-)
-from atinuke.report.sections import commands, data_facts, environment, plan
+from atinuke.report.measures import meaning, words_of
+from atinuke.report.record import NOT_MEASURED, RunRecord, read_record, show_list, show_seconds, show_short
+from atinuke.report.samples import samples
+from atinuke.report.sections import commands, data, environment, plan
 
-CHARTS = (
-    ("loss", "Loss", "How badly the next token was foreseen: lower is better."),
-    ("tokens_per_s", "Speed", "Training tokens per second."),
+CHARTS = (  # {unit}, {loss}: words of the task
+    ("loss", "Loss", "{loss}"),
+    ("tokens_per_s", "Speed", "Training {unit} per second."),
     ("lr", "Learning rate", "As the schedule set it."),
     ("grad_norm", "Gradient norm", "Before any clipping."),
 )
 CHOICES = {
-    "x": ("Along", (("elapsed_s", "time"), ("tokens", "tokens"), ("step", "steps"))),
-    "y": ("Loss in", (("bits", "bits/byte"), ("nats", "nats/token"))),
+    "x": ("Along", (("elapsed_s", "time"), ("tokens", "{unit}"), ("step", "steps"))),
+    "y": ("Loss in", (("bits", "bits/byte"), ("nats", "{loss_unit}"))),
 }
 
 
@@ -63,9 +56,9 @@ def render_report(run: RunRecord) -> str:
             "title": join(f"{run.name} · Atinuke training report"),
             "styles": join(_page_file("uPlot.min.css"), _page_file("report.css")),
             "header": _header(run),
-            "figures": _figures(run),
+            "figures": results(run),
             "curves": _curves(run),
-            "sections": join(_samples(run), plan(run), data_facts(run), environment(run), commands(run)),
+            "sections": join(samples(run), plan(run), data(run), environment(run), commands(run)),
             "footer": _footer(run),
             "licence": _page_file("uPlot.LICENSE"),
             "data": json_block(_script_data(run)),
@@ -87,7 +80,8 @@ def _source_hash(script: str) -> str:
 
 def _script_data(run: RunRecord) -> dict[str, object]:
     return {
-        "bytes_per_token": run.number("tokenizer.bytes_per_token"),
+        "unit": run.task.unit,
+        "bytes_per_token": run.number("tokenizer.bytes_per_token") if run.task.in_bits else None,
         "val_bpb": run.number("val_bpb"),
         "baseline_bpb": run.number("baseline_5gram_bpb"),
         "curves": curve_data(run.metrics),
@@ -117,104 +111,22 @@ def _header(run: RunRecord) -> Html:
     )
 
 
-def _figures(run: RunRecord) -> Html:
-    copied, total = run.number("copied_8grams.copied"), run.number("copied_8grams.total")
-    share = NOT_MEASURED if copied is None or not total else f"{copied / total:.1%}"
-    of = f"{show_count(copied)} of {show_count(total)} in the samples" if total else "samples too short to tell"
-    steps, epochs = run.number("steps"), run.number("epochs")
-    seen = [f"{show_count(steps)} steps"] if steps is not None else []
-    seen += [f"{epochs:.2f} passes over the text"] if epochs is not None else []
-    batch = "" if run.number("batch_tokens") is None else f"{show_count(run.number('batch_tokens'))} tokens per step"
-    tiles = [
-        _tile("Train/val gap", show_decimal(run.number("gap_bpb")), "bits/byte; wide: learned by heart"),
-        _tile("Parameters", show_short(run.number("params")), _shape(run)),
-        _tile("Tokens seen", show_short(run.tokens_seen), ", ".join(seen)),
-        _tile("Time used", *_time(run)),
-        _tile("Tokens per second", show_short(run.number("tokens_per_s")), batch),
-        _tile("Copied 8-grams", share, of if copied is not None else ""),
-    ]
-    return tag("section", _hero(run), *tiles, class_="figures", aria_label="Results")
-
-
-def _hero(run: RunRecord) -> Html:
-    score, rival = run.number("val_bpb"), run.number("baseline_5gram_bpb")
-    rows = [
-        ("Training text", run.number("train_bpb"), "bar"),
-        ("Unseen text", score, "bar model"),
-        ("Byte 5-gram, unseen text", rival, "bar rival"),
-    ]
-    longest = max((value for _, value, _ in rows if value is not None), default=1.0) or 1.0
-    bars: list[Html] = []
-    for label, value, kind in rows:
-        width = None if value is None else f"width:{72 * value / longest:.2f}%"
-        bar = tag("span", class_=kind, style=width) if width else None
-        bars += [tag("dt", label), tag("dd", tag("span", bar, show_decimal(value), class_="track"))]
-    verdict = None
-    if score is not None and rival:
-        change = f"{abs(1 - score / rival):.1%} {'fewer' if score < rival else 'more'} bits"
-        verdict = f"On unseen text the model needs {change} than counting bytes does (5-gram, Kneser-Ney)."
-    per_token = run.number("val_token_perplexity")
-    perplexity = "" if per_token is None else f" Perplexity per token: {per_token:.1f}."
-    return tag(
-        "div",
-        tag(
-            "div",
-            tag("div", show_decimal(score), class_="value none" if score is None else "value"),
-            tag("div", "bits per byte on unseen text", class_="label"),
-            tag("p", f"Lower is better; 8 is knowing nothing.{perplexity}", class_="quiet"),
-        ),
-        tag("div", tag("dl", *bars, class_="bars"), tag("p", verdict, class_="verdict quiet") if verdict else None),
-        class_="card hero",
-    )
-
-
-def _tile(label: str, value: str, more: str | Html) -> Html:
-    kind = "value none" if value == NOT_MEASURED else "value"
-    return tag(
-        "div",
-        tag("div", label, class_="label"),
-        tag("div", value, class_=kind),
-        tag("div", more, class_="more"),
-        class_="card tile",
-    )
-
-
-def _shape(run: RunRecord) -> str:
-    layers, width, heads = (run.number(f"sizes.{key}") for key in ("layer_count", "model_dim", "head_count"))
-    facts = [
-        f"{layers:.0f} layers" if layers else "",
-        f"width {width:.0f}" if width else "",
-        f"{heads:.0f} heads" if heads else "",
-    ]
-    return ", ".join(fact for fact in facts if fact)
-
-
-def _time(run: RunRecord) -> tuple[str, Html]:
-    used, budget = run.number("elapsed_s"), run.number("time_budget_s")
-    if used is None or not budget:
-        return show_seconds(used), join("no time budget")
-    meter = tag("span", style=f"width:{min(100.0, 100 * used / budget):.1f}%")
-    return show_seconds(used), join(
-        tag("div", meter, class_="meter", aria_hidden="true"), f"{used / budget:.1%} of {show_seconds(budget)}"
-    )
-
-
 def _curves(run: RunRecord) -> Html:
     if not len(run.metrics["step"]):
         return tag("p", f"No step was recorded: {NOT_MEASURED}.", class_="quiet")
-    in_bits = run.number("tokenizer.bytes_per_token") is not None
+    in_bits = run.task.in_bits and run.number("tokenizer.bytes_per_token") is not None
     drawn = measured(run.metrics)
     figures = [
         tag(
             "figure",
-            tag("figcaption", tag("b", title), tag("span", about if name in drawn else NOT_MEASURED)),
+            tag("figcaption", tag("b", title), tag("span", _of_task(about, run) if name in drawn else NOT_MEASURED)),
             _plot(name, title, run) if name in drawn else None,
             class_="card wide" if name == "loss" else "card needs-script",
         )
         for name, title, about in CHARTS
     ]
     return join(
-        _tools(in_bits),
+        _tools(run, in_bits),
         tag("div", *figures, class_="charts"),
         tag(
             "p",
@@ -229,7 +141,15 @@ def _plot(name: str, title: str, run: RunRecord) -> Html:
     note = (
         "JavaScript, which draws the curves, is off. The line is the smoothed loss, the dots are validation estimates."
     )
-    still = tag("noscript", loss_picture(run.metrics), tag("p", note, class_="quiet")) if name == "loss" else None
+    still = (
+        tag(
+            "noscript",
+            loss_picture(run.metrics, run.task.loss_unit.replace("/", " per ")),
+            tag("p", note, class_="quiet"),
+        )
+        if name == "loss"
+        else None
+    )
     place = tag(
         "div",
         class_="plot needs-script",
@@ -241,7 +161,12 @@ def _plot(name: str, title: str, run: RunRecord) -> Html:
     return join(place, still)
 
 
-def _tools(in_bits: bool) -> Html:
+def _of_task(words: str, run: RunRecord) -> str:
+    task = run.task
+    return words.format(unit=task.unit, loss=task.loss_about, loss_unit=task.loss_unit)
+
+
+def _tools(run: RunRecord, in_bits: bool) -> Html:
     groups = []
     for name, (legend, choices) in CHOICES.items():
         offered = [choice for choice in choices if in_bits or choice[0] != "bits"]
@@ -249,27 +174,14 @@ def _tools(in_bits: bool) -> Html:
         for at, (value, label) in enumerate(offered):
             key = f"{name}-{value}"
             buttons.append(tag("input", type="radio", name=name, id=key, value=value, checked="" if at == 0 else None))
-            buttons.append(tag("label", label, for_=key))
+            buttons.append(tag("label", _of_task(label, run), for_=key))
         groups.append(tag("fieldset", tag("legend", legend), tag("span", *buttons, class_="segments")))
     log = tag("label", tag("input", type="checkbox", id="log-y"), "logarithmic loss", class_="check")
     return tag("div", *groups, log, class_="tools", hidden="")
 
 
-def _samples(run: RunRecord) -> Html:
-    figures = [
-        tag(
-            "figure",
-            tag("figcaption", f"Sample {at}, " + ("the prompt is marked" if prompt else "without a prompt")),
-            tag("pre", tag("mark", prompt) if prompt else None, tag("span", text), dir="auto"),
-            class_="card",
-        )
-        for at, (prompt, text) in enumerate(run.samples, start=1)
-    ]
-    body = tag("div", *figures, class_="samples") if figures else tag("p", NOT_MEASURED, class_="quiet")
-    return tag("section", tag("h2", "What it writes"), body)
-
-
 def _footer(run: RunRecord) -> Html:
     version = run.environment.get("atinuke")
     made = f"Made by atinuke{f' {version}' if version else ''} from the files of this run folder; it loads nothing."
-    return join(tag("p", PROTOCOL), tag("p", made))
+    # Where the top of the page holds the score against a rival, what the score is has its place here.
+    return join(tag("p", meaning(run)) if words_of(run).rival else None, tag("p", made))

@@ -10,17 +10,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from atinuke.report.markup import Html, join, tag
+from atinuke.report.measures import Skips, amount, data_facts, skips
 from atinuke.report.record import (
     NOT_MEASURED,
     SIZE_NAMES,
     RunRecord,
     show_bytes,
     show_count,
-    show_documents,
     show_seconds,
 )
 
 MOST_FILES = 200  # skipped files listed by name; the rest are counted
+NOTED = ("batch_tokens", "batch_rows", "dtype", "seed")
 COLORS = ("training", "reading", "tokenizer", "encoding", "planning", "saving", "scoring", "sampling")  # c0 … c7
 TITLES = {"considered": "Sizes that were tried", "probes": "Sizes that were tried", "measured": "What was measured"}
 
@@ -32,12 +33,14 @@ def plan(run: RunRecord) -> Html:
     forecast = {key.removeprefix("expected_"): facts.pop(key) for key in list(facts) if key.startswith("expected_")}
     forecast |= _mapping(facts.pop("forecast", None))
     outcome = _outcome(run) | _mapping(facts.pop("outcome", None))
-    chosen = {key: run.fact(f"sizes.{key}") for key in SIZE_NAMES if run.fact(f"sizes.{key}") is not None}
-    chosen |= {key: run.fact(key) for key in ("context", "batch_tokens", "dtype", "seed") if run.fact(key) is not None}
+    chosen = {key: run.fact(f"sizes.{key}") for key in run.task.sizes if run.fact(f"sizes.{key}") is not None}
+    noted = ("context", *NOTED) if run.task.reads_tokens else NOTED
+    chosen |= {key: run.fact(key) for key in noted if run.fact(key) is not None}
     chosen |= _mapping(facts.pop("chosen", None))
+    is_foretold = bool(forecast) or run.task.is_planned
     cards = [
-        _card("Chosen", _facts(chosen)),
-        _card("Forecast and outcome", _forecast(forecast, outcome)),
+        _card("Chosen", _facts(chosen), "card" if is_foretold else "card wide"),
+        *([_card("Forecast and outcome", _forecast(forecast, outcome))] if is_foretold else ()),
         *(_card(title, body, "card wide") for title, body in _rest(facts)),
     ]
     return tag(
@@ -48,41 +51,39 @@ def plan(run: RunRecord) -> Html:
     )
 
 
-def data_facts(run: RunRecord) -> Html:
+def data(run: RunRecord) -> Html:
     """What was read, what was held out, what was left out, and how text became tokens."""
-    data = _mapping(run.fact("data"))
-    text = {
-        "read": show_documents(run.number("data.documents"), run.number("data.bytes")),
-        "trained on": show_documents(run.number("data.train_documents"), run.number("train_bytes")),
-        "held out": show_documents(run.number("data.validation_documents"), run.number("val_bytes")),
-        "duplicates left out": data.get("duplicates"),
-        "near-duplicates left out": data.get("near_duplicates"),
-        "passes over the training text": run.number("epochs"),
-    }
+    task = run.task
+    facts: dict[str, Any] = {asked.label: amount(run, asked) for asked in task.amounts}
+    facts |= {f"{what} left out": run.fact(key) for what, key, _ in task.left_out}
+    facts |= data_facts(run)
+    facts[f"passes over the training {task.material}"] = run.number("epochs")
+    cards = [_card(task.material.capitalize(), join(_facts(facts, gaps=NOT_MEASURED), _sources(run)))]
+    if task.reads_tokens:
+        cards.append(_card("Tokens", _facts(_tokens(run), gaps=NOT_MEASURED)))
+    item = task.skipped_item
+    skipped = skips(run)
+    cards.append(_files(f"Skipped {item}s", item, skipped, "reason", f"Every {item} could be read."))
+    if item == "file":
+        found = Skips(len(run.re_encoded), run.re_encoded)
+        cards.append(_files("Files in other encodings", item, found, "read as", "All text was UTF-8."))
+    return tag("section", tag("h2", "Data"), tag("div", *cards, class_="columns data"))
+
+
+def _sources(run: RunRecord) -> Html | None:
+    if len(run.sources) < 2:
+        return None
+    return tag("details", tag("summary", f"{len(run.sources)} sources"), tag("p", ", ".join(run.sources)))
+
+
+def _tokens(run: RunRecord) -> dict[str, Any]:
     tokens = _mapping(run.fact("tokenizer"))
-    words = {
-        "kind": tokens.get("kind"),
-        "vocab_size": tokens.get("vocab_size"),
-        "bytes per token": tokens.get("bytes_per_token"),
-    }
+    words = {"kind": tokens.get("kind"), "vocab_size": tokens.get("vocab_size")}
+    if run.task.in_bits or "bytes_per_token" in tokens:
+        words["bytes per token"] = tokens.get("bytes_per_token")
     if tokens.get("loss_note"):
         words["what decoding loses"] = tokens["loss_note"]
-    lists = [
-        _files("Skipped files", run.pairs["skipped"], "reason", "Every file could be read."),
-        _files("Files in other encodings", run.pairs["re_encoded"], "read as", "All text was UTF-8."),
-    ]
-    sources = tag("details", tag("summary", f"{len(run.sources)} sources"), tag("p", ", ".join(run.sources)))
-    return tag(
-        "section",
-        tag("h2", "Data"),
-        tag(
-            "div",
-            _card("Text", join(_facts(text, gaps=NOT_MEASURED), sources if len(run.sources) > 1 else None)),
-            _card("Tokens", _facts(words, gaps=NOT_MEASURED)),
-            *lists,
-            class_="columns",
-        ),
-    )
+    return words
 
 
 def environment(run: RunRecord) -> Html:
@@ -109,8 +110,10 @@ def _mapping(found: Any) -> dict[str, Any]:
 
 def _outcome(run: RunRecord) -> dict[str, Any]:
     """What a forecast can be held against, by the names that a planner would use."""
+    steps, batch_tokens = run.number("steps"), run.number("batch_tokens")
     found = {
-        "tokens": run.tokens_seen,
+        # of masked text only some of the tokens that are read are counted as seen
+        "tokens": run.tokens_seen if steps is None or batch_tokens is None else steps * batch_tokens,
         "bytes_per_token": run.number("tokenizer.bytes_per_token"),
         "nats": run.number("train_loss"),
         "loss": run.number("train_loss"),
@@ -192,14 +195,17 @@ def _looks_like_number(text: str) -> bool:
     return text.lstrip("+−-")[:1].isdigit() or text in ("", "–", NOT_MEASURED)
 
 
-def _files(title: str, found: Sequence[tuple[str, str]], why: str, none: str) -> Html:
-    if not found:
+def _files(title: str, item: str, found: Skips, why: str, none: str) -> Html:
+    """What was named, file by file or reason by reason; how many more there are is said below."""
+    if not found.count:
         return _card(title, tag("p", none, class_="quiet"))
-    more = len(found) - MOST_FILES
-    table = _table(("file", why), list(found[:MOST_FILES]))
+    shown = found.rows[:MOST_FILES]
+    is_by_file = item == "file"
+    more = found.count - len(shown) if is_by_file else len(found.rows) - len(shown)
+    table = _table((item if is_by_file else "where", why), shown) if shown else None
     rest = tag("p", f"and {show_count(more)} more", class_="quiet") if more > 0 else None
-    label = f"{show_count(len(found))} {'file' if len(found) == 1 else 'files'}"
-    return _card(title, tag("details", tag("summary", label), table, rest, open="" if len(found) <= 5 else None))
+    label = f"{show_count(found.count)} {item}{'' if found.count == 1 else 's'}"
+    return _card(title, tag("details", tag("summary", label), table, rest, open="" if len(shown) <= 5 else None))
 
 
 def _words(key: str) -> str:

@@ -14,7 +14,7 @@ import torch
 
 from atinuke.errors import ConfigError
 from atinuke.machine import Machine
-from atinuke.models.config import ModelConfig
+from atinuke.models.config import ModelConfig, saved_network
 from atinuke.train.config import ModelChoice, TrainConfig
 
 # (model_dim, layer_count): each rung about twice the matrix parameters of the one before.
@@ -22,6 +22,8 @@ LADDER = ((64, 2), (96, 3), (128, 4), (192, 4), (256, 5), (320, 6), (448, 6), (5
 FIRST_RUNG = 2
 """Where the search begins, and what a short run without a clock gets."""
 MEASURED_RUNGS = 3
+LONGEST = 50_000
+"""max_len of networks whose positions cost nothing."""
 HEAD_DIM = 32
 """Width of one head below model_dim 512; twice that from there on."""
 
@@ -87,6 +89,14 @@ def choose_dtype(cfg: TrainConfig, device: torch.device, machine: Machine) -> st
         # without a clock nothing is measured, so that the same command gives the same model whatever else runs
         return "bfloat16" if machine.bf16_pays and cfg.budget.time_s is not None else "float32"
     return "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
+
+
+def choose_compile(cfg: TrainConfig, device: torch.device, machine: Machine) -> bool:
+    """Compiling takes its time before the first step; only a long budget on a GPU is sure to have it back."""
+    if cfg.compile is not None:
+        return cfg.compile
+    can_compile = machine.compiler is not None and machine.has_python_headers
+    return can_compile and device.type == "cuda" and (cfg.budget.time_s or 0.0) >= 300.0
 
 
 def make_plan(
@@ -173,7 +183,7 @@ def _choose_context(cfg: TrainConfig, text: TextFacts) -> int:
         wanted = 128 if _wanted_tokens(cfg) < 1e7 else 256
     # a text of a few lines still gets a handful of windows
     room = max(text.train_tokens // 8, 2)
-    return min(wanted, cfg.model.max_len, 2 ** int(math.log2(room)))
+    return min(wanted, cfg.model.max_len or wanted, 2 ** int(math.log2(room)))
 
 
 def _choose_batch_seqs(tokens: float, context: int, text: TextFacts) -> int:
@@ -189,17 +199,33 @@ def _resolve(model: ModelChoice, rung: int, context: int, tokens: float, text: T
     key_dim = model.key_dim or (model_dim if model.head_count is None else _next_multiple(model_dim, model.head_count))
     head_count = model.head_count or next(n for n in range(max(1, key_dim // head_dim), 0, -1) if key_dim % n == 0)
     epochs = tokens / text.train_tokens
-    return ModelChoice(
-        kind=model.kind,
-        model_dim=model_dim,
-        key_dim=key_dim,
-        hidden_dim=model.hidden_dim or 4 * model_dim,
-        head_count=head_count,
-        layer_count=model.layer_count or LADDER[rung][1],
-        dropout=model.dropout if model.dropout is not None else (0.0 if epochs < 8 else 0.1 if epochs < 25 else 0.2),
-        context=context,
-        max_len=model.max_len,
+    has_table = model.kind in ("gpt", "bert")  # of learned positions: each costs a row
+    return model.model_copy(
+        update={
+            "model_dim": model_dim,
+            "key_dim": key_dim,
+            "hidden_dim": model.hidden_dim or _hidden_dim(model, model_dim),
+            "head_count": head_count,
+            "layer_count": model.layer_count or _layer_count(model, rung),
+            "dropout": model.dropout
+            if model.dropout is not None
+            else (0.0 if epochs < 8 else 0.1 if epochs < 25 else 0.2),
+            "context": context,
+            "max_len": model.max_len or (context if has_table else max(context, LONGEST)),
+        }
     )
+
+
+def _hidden_dim(model: ModelChoice, model_dim: int) -> int:
+    """Four times the width; a gated feed-forward has three matrices, so two thirds of that; a recurrent state twice."""
+    if model.kind == "llama":
+        return max(8, round(8 * model_dim / 3 / 8) * 8)
+    return 2 * model_dim if model.kind in ("rnn", "rnn-seq2seq") else 4 * model_dim
+
+
+def _layer_count(model: ModelChoice, rung: int) -> int:
+    """Recurrent networks and perceptrons gain from width before depth."""
+    return min(LADDER[rung][1], 2) if model.kind in ("rnn", "rnn-seq2seq", "perceptron") else LADDER[rung][1]
 
 
 def _next_multiple(number: int, of: int) -> int:
@@ -271,7 +297,7 @@ class _Candidate:
 
 def _network(cfg: TrainConfig, rung: int, context: int, tokens: int, text: TextFacts, vocab_size: int) -> ModelConfig:
     choice = _resolve(cfg.model, rung, context, tokens, text)
-    return ModelConfig.model_validate({**choice.model_dump(), "vocab_size": vocab_size})
+    return saved_network({"model": choice.model_dump(), "tokenizer": {"vocab_size": vocab_size}})
 
 
 def _nearest(rung: int, rungs: Iterable[int]) -> int:
@@ -279,9 +305,16 @@ def _nearest(rung: int, rungs: Iterable[int]) -> int:
 
 
 def _matrix_parameters(network: ModelConfig) -> int:
-    """Parameters of the block matrices: the N of the scaling law. Q, K, V and output; then the feed-forward."""
-    per_layer = 4 * network.model_dim * network.key_dim + 2 * network.model_dim * network.hidden_dim
-    return network.layer_count * per_layer
+    """Parameters of the block matrices: the N of the scaling law."""
+    width, hidden, layers = network.model_dim, network.hidden_dim, network.layer_count
+    if network.kind == "perceptron":
+        seen = {"learned": width, "one-hot": network.vocab_size, "integer": 1}[network.token_input]
+        return network.window * seen * hidden + (layers - 1) * hidden * hidden
+    if network.kind == "rnn":
+        gates = 4 if network.cell == "lstm" else 3
+        return gates * hidden * (width + hidden + (layers - 1) * 2 * hidden)
+    # queries, keys, values and output; then the feed-forward, gated or not
+    return layers * (4 * width * network.key_dim + (3 if network.kind == "llama" else 2) * width * hidden)
 
 
 def _work_per_token(network: ModelConfig) -> float:
@@ -290,6 +323,9 @@ def _work_per_token(network: ModelConfig) -> float:
     Small networks are not paid by arithmetic alone: what a layer of a narrow network costs beside it was about as
     much as its matrices at model_dim 128, so it counts as a width of that much more.
     """
+    read_out = network.model_dim * network.vocab_size
+    if network.kind in ("perceptron", "rnn"):
+        return _matrix_parameters(network) + read_out
     width = network.model_dim + 128
     layers = network.layer_count * width * (4 * network.key_dim + 2 * network.hidden_dim + 2 * network.context)
-    return layers + network.model_dim * network.vocab_size
+    return layers + read_out

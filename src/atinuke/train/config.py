@@ -11,8 +11,9 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from atinuke.config import Settings
+from atinuke.data.augmenting import AugmentConfig
 from atinuke.data.split import SplitRules
-from atinuke.models.config import ModelKind, check_sizes
+from atinuke.models.config import ModelKind, PictureConfig, SoundConfig, check_sizes
 
 TokenizerKind = Literal["char", "word", "bpe", "unigram"]
 UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -26,6 +27,27 @@ class DataConfig(Settings):
     max_bytes: PositiveInt | None = Field(
         None, description="Training text used at most; none: what the budget can use."
     )
+    pairs: tuple[str, ...] = Field(
+        (), description="Instead of sources: texts and their translations, as de.txt en.txt, .tsv or .jsonl."
+    )
+    examples: tuple[str, ...] = Field(
+        (), description="Instead of sources: labelled pictures, sounds, texts, or a table of numbers (.csv)."
+    )
+    held_out: tuple[str, ...] = Field(
+        (), description="Pairs or examples to score with; none: a part of the others, which is not trained on."
+    )
+    label: str = Field("label", description="Column of a table that is to be found from the others.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [name for name in ("sources", "pairs", "examples") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(
+                f"{' and '.join(given)} are both set; a run learns from SOURCE texts, --pairs, or --examples"
+            )
+        if self.held_out and not (self.pairs or self.examples):
+            raise ValueError("held_out is for --pairs and --examples; of SOURCE texts the split holds a part out")
+        return self
 
 
 class TokenizerConfig(Settings):
@@ -39,7 +61,7 @@ class TokenizerConfig(Settings):
 class ModelChoice(Settings):
     """Which network, and those of its sizes that are not left to the planner."""
 
-    kind: ModelKind = Field("atinuke", description="atinuke, or atinuke-paper: the paper to the letter.")
+    kind: ModelKind = Field("atinuke", description="Which network; atinuke-paper is the paper to the letter.")
     model_dim: PositiveInt | None = Field(None, description="Width of the residual stream.")
     key_dim: PositiveInt | None = Field(None, description="Total width of the queries over all heads.")
     hidden_dim: PositiveInt | None = Field(None, description="Width inside the feed-forward.")
@@ -47,13 +69,29 @@ class ModelChoice(Settings):
     layer_count: PositiveInt | None = Field(None, description="Blocks in sequence.")
     dropout: float | None = Field(None, ge=0, lt=1, description="Dropout on both branches of every block.")
     context: PositiveInt | None = Field(None, description="Tokens per training window.")
-    max_len: PositiveInt = Field(50_000, description="Longest sequence that the network accepts.")
+    max_len: PositiveInt | None = Field(
+        None, description="Longest sequence that the network accepts; none: 50,000, or context for gpt and bert."
+    )
+    kv_head_count: PositiveInt | None = Field(None, description="llama: heads of keys and values; none: head_count.")
+    cell: Literal["lstm", "gru"] = Field("lstm", description="rnn: which recurrent cell.")
+    window: PositiveInt = Field(16, description="perceptron: tokens that it sees at once.")
+    token_input: Literal["learned", "one-hot", "integer"] = Field(
+        "learned", description="perceptron: how a token becomes numbers."
+    )
+    norm_place: Literal["pre", "post"] = Field("pre", description="seq2seq: norms before or after each sublayer.")
+    has_mask: bool = Field(
+        False, description="Whether one id stands for a masked token; bert and masked_share need it."
+    )
+    numbers: int = Field(0, ge=0, description="perceptron on a table: columns that it reads; chosen from the table.")
+    classes: int = Field(0, ge=0, description="perceptron on a table: classes; chosen from the table.")
+    picture: PictureConfig | None = Field(None, description="atinuke: size of pictures; none: as the examples are.")
+    sound: SoundConfig | None = Field(None, description="atinuke: how sounds are heard; none: as the examples are.")
 
     @model_validator(mode="after")
     def _heads_share_key_dim(self) -> Self:
         if self.head_count is not None and (width := self.key_dim or self.model_dim) is not None:
-            check_sizes(width, self.head_count)
-        if self.context is not None and self.context > self.max_len:
+            check_sizes(width, self.head_count, self.kv_head_count)
+        if self.context is not None and self.max_len is not None and self.context > self.max_len:
             raise ValueError(f"context is {self.context} and max_len is {self.max_len}; a window must fit into max_len")
         return self
 
@@ -69,6 +107,25 @@ class OptimizerConfig(Settings):
     momentum: float = Field(0.95, ge=0, lt=1, description="Muon: decay of the momentum.")
     weight_decay: float = Field(0.0, ge=0, description="Decoupled decay of matrices, times the learning rate.")
     clip_norm: PositiveFloat | None = Field(None, description="Gradient norm above which gradients are scaled down.")
+
+
+class ObjectiveConfig(Settings):
+    """What the network is asked during training, where there is a choice."""
+
+    masked_share: float = Field(
+        0.0, ge=0, le=1, description="Decoders: part of the steps that fill in masked tokens instead (GPT-BERT)."
+    )
+    mask_rate: float = Field(0.15, gt=0, lt=1, description="Tokens chosen to be predicted, where tokens are masked.")
+    whole_words: bool = Field(False, description="Mask all pieces of a word, or none.")
+    next_sentence: bool = Field(
+        True, description="bert: also judge whether the second half of a row follows the first."
+    )
+    label_smoothing: float | None = Field(
+        None, ge=0, lt=1, description="Part of each target spread over all ids; none: 0.1 for pairs, 0 otherwise."
+    )
+    task: Literal["classification", "regression"] | None = Field(
+        None, description="Tables: choose a class or give a number; none: by what the label column holds."
+    )
 
 
 class ScheduleConfig(Settings):
@@ -116,10 +173,16 @@ class TrainConfig(Settings):
     tokenizer: TokenizerConfig = Field(TokenizerConfig(), description="Text to ids.")
     model: ModelChoice = Field(ModelChoice(), description="Network and sizes.")
     optim: OptimizerConfig = Field(OptimizerConfig(), description="Optimizer.")
+    objective: ObjectiveConfig = Field(ObjectiveConfig(), description="What is asked.")
+    augment: AugmentConfig = Field(AugmentConfig(), description="How pictures and sounds are changed each time.")
     schedule: ScheduleConfig = Field(ScheduleConfig(), description="Learning rate over time.")
     budget: BudgetConfig = Field(BudgetConfig(), description="How long.")
     checkpoint: CheckpointConfig = Field(CheckpointConfig(), description="Saving.")
-    batch_seqs: PositiveInt | None = Field(None, description="Windows per step.")
+    init_embeddings: Path | None = Field(
+        None, description="Run whose embeddings this one begins with; tokens it lacks are averaged from their pieces."
+    )
+    batch_seqs: PositiveInt | None = Field(None, description="Windows, or labelled examples, per step.")
+    batch_tokens: PositiveInt | None = Field(None, description="Pairs: target tokens per step, about.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="Precision of matrix products.")
     compile: bool | None = Field(None, description="torch.compile; none: where it pays within the budget.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="Where to train.")
@@ -127,6 +190,18 @@ class TrainConfig(Settings):
     out: Path | None = Field(None, description="Run folder; none: runs/NAME.")
     resume: Literal["auto", "fresh"] = Field("auto", description="Go on from the run folder, or start over.")
     sample_prompts: tuple[str, ...] = Field((), description="Prompts of the samples; none: taken from held-out text.")
+
+    @model_validator(mode="after")
+    def _objective_fits(self) -> Self:
+        asked, kind = self.objective, self.model.kind
+        if asked.masked_share and kind in ("rnn", "perceptron"):
+            raise ValueError(
+                f"masked_share is {asked.masked_share:g} and model is {kind}, which reads from left to right; give "
+                "--model atinuke, gpt or llama"
+            )
+        if asked.label_smoothing and not (self.data.pairs or self.data.examples):
+            raise ValueError("label_smoothing is for --pairs and --examples; bits per byte of text are learned without")
+        return self
 
 
 def with_a_budget(cfg: TrainConfig) -> TrainConfig:

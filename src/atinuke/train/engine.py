@@ -4,19 +4,17 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
+from torch import nn
 
-from atinuke.data.batches import Batch
+from atinuke.data.batches.batch import Batch
 from atinuke.errors import ConfigError
 from atinuke.machine import Machine
-from atinuke.models.decoder import Decoder
 from atinuke.train.config import TrainConfig
 from atinuke.train.loop import StepRules, TrainState, optimizer_step
-from atinuke.train.objectives import next_token
+from atinuke.train.objectives import Objective
 from atinuke.train.optimizers import build_optimizers
 from atinuke.train.schedule import rate_factor
 
@@ -30,7 +28,9 @@ class Engine:
     autocast: Callable[[], AbstractContextManager[object]]
 
     @classmethod
-    def build(cls, model: Decoder, cfg: TrainConfig, device: torch.device, machine: Machine) -> Self:
+    def build(
+        cls, model: nn.Module, cfg: TrainConfig, objective: Objective, device: torch.device, machine: Machine
+    ) -> Self:
         """`cfg` is resolved: no open choices."""
         model = model.to(device)
         optim = cfg.optim
@@ -53,7 +53,7 @@ class Engine:
         autocast = autocast_for(device, cfg.dtype)
         rules = StepRules(
             forward=_compiled(model, machine) if cfg.compile else model,
-            objective=next_token,
+            objective=objective,
             rate_factor=partial(
                 rate_factor,
                 warmup_fraction=cfg.schedule.warmup_fraction,
@@ -64,9 +64,8 @@ class Engine:
         )
         return cls(TrainState(model, optimizers), rules, autocast)
 
-    def step_on(self, window: Int[Tensor, "B L"]) -> float:
-        """One update on windows of tokens, counted nowhere: for timing."""
-        batch = Batch(tokens=window[:, :-1], targets=window[:, 1:], position=0)
+    def step_on(self, batch: Batch) -> float:
+        """One update, counted nowhere: for timing."""
         return optimizer_step(self.state, batch, self.rules, 1.0)[0]
 
 
@@ -77,7 +76,7 @@ def autocast_for(device: torch.device, dtype: str) -> Callable[[], AbstractConte
     return nullcontext
 
 
-def _compiled(model: Decoder, machine: Machine) -> Callable[[Tensor], Tensor]:
+def _compiled(model: nn.Module, machine: Machine) -> Callable[..., Any]:
     if machine.compiler is None:
         raise ConfigError("compile is true; torch.compile needs a C++ compiler and none was found. Leave it out.")
     return torch.compile(model, dynamic=False)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from atinuke.data.batches import Batch, Batches
+from atinuke.data.batches.batch import Batch, BatchSource
 from atinuke.errors import NonFiniteLossError
 from atinuke.train.objectives import Objective
 from atinuke.train.optimizers import scale_learning_rates
@@ -30,7 +30,7 @@ class TrainState:
     step: int = 0
     tokens: int = 0
     position: int = 0
-    """Windows of the data consumed; the next batch begins here."""
+    """Where in the data the next batch begins."""
     last_val: tuple[int, float] | None = None
     """The newest estimate on held-out windows: step, and nats per target."""
     last_good_checkpoint: str = "none yet"
@@ -48,6 +48,8 @@ class StepMetrics:
     lr: float
     tokens_per_s: float
     grad_norm: float
+    targets: int
+    """Targets of this step."""
     progress: float
     """The part of the budget that is used, 0 to 1."""
 
@@ -98,8 +100,8 @@ class StopRequest:
 class StepRules:
     """How one update is made."""
 
-    forward: Callable[[Tensor], Tensor]
-    """The model, or its compiled twin."""
+    forward: Callable[..., Any]
+    """The model, or its compiled twin; called with the inputs of a batch."""
     objective: Objective
     rate_factor: Callable[[float], float]
     clip_norm: float | None = None
@@ -108,7 +110,7 @@ class StepRules:
 
 def fit(
     state: TrainState,
-    batches: Batches,
+    batches: BatchSource,
     rules: StepRules,
     pace: Pace,
     observers: Sequence[Observer],
@@ -117,23 +119,23 @@ def fit(
     """Trains until the budget is used or `should_stop`, telling the observers after each step."""
     state.model.train()
     previous_s = pace.elapsed_s()
-    while (progress := pace.progress(state.tokens)) < 1.0 and not should_stop():
+    while (progress := pace.progress(state)) < 1.0 and not should_stop():
         batch = batches.batch(state.position)
         factor = rules.rate_factor(progress)
         loss, grad_norm = optimizer_step(state, batch, rules, factor)
         now_s = pace.elapsed_s()
-        batch_tokens = batch.targets.numel()
         state.step += 1
-        state.tokens += batch_tokens
-        state.position += len(batch.targets)
+        state.tokens += batch.target_count
+        state.position = batch.next_position
         metrics = StepMetrics(
             step=state.step,
             tokens=state.tokens,
             elapsed_s=now_s,
             loss=loss,
             lr=state.optimizers[0].param_groups[0]["lr"],
-            tokens_per_s=batch_tokens / max(now_s - previous_s, 1e-9),
+            tokens_per_s=batch.target_count / max(now_s - previous_s, 1e-9),
             grad_norm=grad_norm,
+            targets=batch.target_count,
             progress=progress,
         )
         previous_s = now_s
@@ -149,8 +151,8 @@ def optimizer_step(state: TrainState, batch: Batch, rules: StepRules, rate_facto
     A loss or gradient that is not finite raises before any weight is touched.
     """
     with rules.autocast():
-        logits = rules.forward(batch.tokens)
-    loss = rules.objective(logits, batch.targets)
+        output = rules.forward(*batch.inputs)
+    loss = rules.objective(output, batch.targets)
     _refuse_non_finite("loss", loss, state, batch)
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]
@@ -170,7 +172,7 @@ def _refuse_non_finite(what: str, value: Tensor, state: TrainState, batch: Batch
         return
     raise NonFiniteLossError(
         f"the {what} became {value.item()} at step {state.step + 1} "
-        f"(windows {batch.position} to {batch.position + len(batch.targets) - 1} of the data); nothing was updated "
-        f"from it. Last good checkpoint: {state.last_good_checkpoint}. "
+        f"(places {batch.position} to {batch.next_position - 1} of the data); nothing was updated from it. "
+        f"Last good checkpoint: {state.last_good_checkpoint}. "
         "Lower optim.matrix_lr and optim.lr, set optim.clip_norm=1, or use --set dtype=float32."
     )

@@ -44,9 +44,10 @@ class MetricsObserver:
 class DisplayObserver:
     """Shows the newest numbers; the loss is smoothed, or it would only flicker."""
 
-    def __init__(self, display: Display, bytes_per_token: float) -> None:
+    def __init__(self, display: Display, bytes_per_token: float | None) -> None:
+        """`bytes_per_token`: UTF-8 bytes behind one target; None where bits per byte mean nothing."""
         self._display = display
-        self._bits_per_nat = 1.0 / math.log(2) / bytes_per_token
+        self._bits_per_nat = 1.0 / math.log(2) / bytes_per_token if bytes_per_token else None
         self._loss: float | None = None
         self._tokens_per_s: float | None = None
 
@@ -58,7 +59,7 @@ class DisplayObserver:
         self._display.update(
             step=metrics.step,
             loss=self._loss,
-            bits_per_byte=self._loss * self._bits_per_nat,
+            bits_per_byte=None if self._bits_per_nat is None else self._loss * self._bits_per_nat,
             lr=metrics.lr,
             tokens_per_s=self._tokens_per_s,
         )

@@ -20,6 +20,7 @@ POLAR_EXPRESS = (
     (2.3465413258596377, -1.7097828382687081, 0.42323551169305323),
 )
 SAFETY = 1.02
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def orthogonalise(matrices: Float[Tensor, "N R C"], dtype: torch.dtype = torch.float32) -> Float[Tensor, "N R C"]:
@@ -52,8 +53,8 @@ class Muon(Optimizer):
         polar_dtype: torch.dtype = torch.float32,
     ) -> None:
         ordered = sorted(matrices, key=lambda matrix: tuple(matrix.shape))
-        if any(matrix.ndim != 2 for matrix in ordered):
-            raise ValueError("Muon updates matrices; give other parameters to AdamW")
+        if any(matrix.ndim < 2 for matrix in ordered):
+            raise ValueError("Muon updates matrices and kernels; give other parameters to AdamW")
         by_shape = [{"params": list(group)} for _, group in groupby(ordered, key=lambda matrix: tuple(matrix.shape))]
         super().__init__(by_shape, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self._polar_dtype = polar_dtype
@@ -79,8 +80,9 @@ class Muon(Optimizer):
             torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
             # Nesterov: look ahead along the momentum that was just updated
             ahead = torch.stack(gradients).lerp_(torch.stack(momenta), group["momentum"])
-            updates = orthogonalise(ahead, self._polar_dtype)
-            rows, columns = matrices[0].shape
+            # the kernel of a convolution is one matrix too: what comes out × everything that it sees
+            updates = orthogonalise(ahead.flatten(2), self._polar_dtype).view_as(ahead)
+            rows, columns = matrices[0].flatten(1).shape
             if group["weight_decay"]:
                 torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
             torch._foreach_add_(matrices, list(updates.unbind()), alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
@@ -88,9 +90,15 @@ class Muon(Optimizer):
 
 
 def block_matrices(model: nn.Module) -> list[nn.Parameter]:
-    """The matrices inside `model.blocks`: what Muon is for."""
-    blocks = model.get_submodule("blocks")
-    return [parameter for parameter in blocks.parameters() if parameter.ndim == 2 and parameter.requires_grad]
+    """The matrices inside any `blocks` of the model, kernels of convolutions among them: what Muon is for."""
+    return [
+        parameter
+        for name, module in model.named_modules()
+        if "blocks" in name.split(".")
+        for parameter in module.parameters(recurse=False)
+        if parameter.requires_grad
+        and (parameter.ndim == 2 or (isinstance(module, CONVOLUTIONS) and parameter.ndim > 2))
+    ]
 
 
 def build_optimizers(
@@ -113,7 +121,7 @@ def build_optimizers(
     others = [parameter for parameter in model.parameters() if id(parameter) not in in_blocks]
     adamw_groups: list[dict[str, Any]] = [{"params": others, "weight_decay": 0.0}]
     optimizers: list[Optimizer] = []
-    if kind == "muon":
+    if kind == "muon" and matrices:
         optimizers.append(
             Muon(matrices, lr=matrix_lr, momentum=momentum, weight_decay=weight_decay, polar_dtype=polar_dtype)
         )

@@ -1,5 +1,6 @@
 """Which folder a run goes to, whether it goes on from there, and how its state is put away and taken up again."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from atinuke.config import read_settings_file, validate
-from atinuke.data.sources import Sources
+from atinuke.data.sources import Sources, short_name
 from atinuke.durable import discard_folder, write_atomic
 from atinuke.errors import DamagedFileError, RunFolderError
 from atinuke.run_folder import RunFolder
@@ -43,7 +44,8 @@ def find_beginning(cfg: TrainConfig, display: Display) -> Beginning:
     """
     if cfg.out is not None:
         return _inspect(cfg.out, cfg, display)
-    name = Sources(cfg.data.sources).name
+    labelled = cfg.data.pairs[:1] or cfg.data.examples
+    name = short_name(labelled) if labelled else Sources(cfg.data.sources).name
     number = 1
     while True:
         path = Path("runs") / (name if number == 1 else f"{name}-{number}")
@@ -57,6 +59,12 @@ def save_request(folder: RunFolder, cfg: TrainConfig) -> None:
     """Keeps what was asked for, so that the same command is known again."""
     folder.state.mkdir(parents=True, exist_ok=True)
     write_atomic(_request_path(folder), cfg.to_json())
+
+
+def settings_fingerprint(cfg: TrainConfig) -> str:
+    """Changes with any setting that a run must keep; config.json is plain text, where a changed digit still reads."""
+    kept = {key: value for key, value in _flat(cfg).items() if key.split(".")[0] not in FREE_TO_CHANGE}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def clear(folder: RunFolder) -> None:

@@ -9,26 +9,32 @@ from typing import Any
 import torch
 
 from atinuke.config import one_line
-from atinuke.data.batches import Batches
 from atinuke.durable import to_json, write_atomic
-from atinuke.errors import ConfigError, Interrupted, RunFolderError
-from atinuke.machine import Machine, environment, probe_machine, process_started_s, resolve_device
+from atinuke.errors import ConfigError, DamagedFileError, Interrupted, RunFolderError
+from atinuke.machine import environment, keep_freed_memory, probe_machine, process_started_s, resolve_device
 from atinuke.models import build_model
 from atinuke.run_folder import MetricsWriter, RunFolder
 from atinuke.train.checkpoint import Checkpoints
 from atinuke.train.config import TrainConfig
 from atinuke.train.engine import Engine
+from atinuke.train.lessons import lesson_for
+from atinuke.train.lessons.lesson import Lesson, Workbench, used_up
 from atinuke.train.loop import Observer, StepMetrics, StopRequest, TrainState, fit
 from atinuke.train.observers import CheckpointObserver, DisplayObserver, MetricsObserver
-from atinuke.train.preparing import Prepared, prepare, read, take_up, used_up
 from atinuke.train.progress import Display
-from atinuke.train.results import estimate_loss, first_summary, held_out_windows, say_results, score_and_report
-from atinuke.train.resuming import Beginning, capture, clear, find_beginning, restore, save_request
-from atinuke.train.schedule import Clock, Pace, TimePace, TokenPace
+from atinuke.train.results import first_summary, say_results, score_and_report
+from atinuke.train.resuming import (
+    Beginning,
+    capture,
+    clear,
+    find_beginning,
+    restore,
+    save_request,
+    settings_fingerprint,
+)
+from atinuke.train.schedule import Clock, Pace, StepPace, TimePace, TokenPace
 from atinuke.weights import load_model, load_weights, save_weights
 
-SCORED_WINDOW_TOKENS = 4096
-"""Held-out tokens behind each estimate while training."""
 SAVES = 10
 """Checkpoints over a budget, unless the settings say otherwise."""
 
@@ -77,7 +83,8 @@ def _memory_named() -> Iterator[None]:
 
 @contextmanager
 def _processor_settings() -> Iterator[None]:
-    """Numbers near 0 cost a CPU a hundred times as much as others: they become 0. Afterwards all is as it was."""
+    """Numbers near 0 cost a CPU a hundred times as much as others: they become 0. Afterwards that is as it was."""
+    keep_freed_memory()
     threads = torch.get_num_threads()
     torch.set_flush_denormal(True)
     try:
@@ -93,82 +100,79 @@ def _run(cfg: TrainConfig, beginning: Beginning, clock: Clock, stop: StopRequest
     machine = probe_machine(device)
     if "OMP_NUM_THREADS" not in os.environ:  # who sets it knows better
         torch.set_num_threads(machine.cores)
+    bench = Workbench(device, machine, clock, display)
+    kind = lesson_for(cfg)
     if beginning.saved is None:
-        sources, scanned = read(cfg, display)
+        material = kind.read(cfg, display)
         if beginning.must_clear:
             clear(folder)
         save_request(folder, cfg)
-        start = prepare(cfg, sources, scanned, folder, device, machine, clock, display)
-        start.tokenizer.save(folder.tokenizer)
+        lesson = kind.prepare(cfg, material, folder, bench)
+        if lesson.tokenizer is not None:
+            lesson.tokenizer.save(folder.tokenizer)
         write_atomic(folder.environment, to_json(environment()))
     else:
-        start = take_up(beginning.saved, folder, display)
-    summary = _summary_of(folder, start.config)
+        lesson = kind.take_up(beginning.saved, folder, display)
+    summary = _summary_of(folder, lesson.config)
     if summary is None:
-        summary = train(start, folder, device, machine, clock, stop, display)
-    if summary["val_bpb"] is None or not folder.checksums.exists():  # the seal comes last: without it, work is left
-        model = build_model(start.network)
+        summary = train(lesson, folder, bench, stop)
+    if summary["finished_at"] is None or not folder.checksums.exists():  # the seal comes last: without it, work is left
+        model = build_model(lesson.network)
         load_weights(folder.model, model)
-        score_and_report(folder, start, model.to(device), display)
+        score_and_report(folder, lesson, model.to(device), display)
         folder.seal()
     else:
         display.say(f"{folder.path} is finished. Train on with a larger budget, or start over with --fresh.")
-    say_results(folder.read_summary(), display)
+    say_results(lesson, folder.read_summary(), display)
     return folder.path
 
 
-def train(
-    start: Prepared,
-    folder: RunFolder,
-    device: torch.device,
-    machine: Machine,
-    clock: Clock,
-    stop: StopRequest,
-    display: Display,
-) -> dict[str, Any]:
+def train(lesson: Lesson, folder: RunFolder, bench: Workbench, stop: StopRequest) -> dict[str, Any]:
     """From prepared data to the saved model, and a summary without scores. Raises Interrupted when stopped early."""
-    cfg, network = start.config, start.network
-    assert cfg.batch_seqs is not None
+    cfg, clock, display = lesson.config, bench.clock, bench.display
     display.phase("training")
     torch.manual_seed(cfg.seed)
-    engine = Engine.build(build_model(network), cfg, device, machine)
+    engine = Engine.build(build_model(lesson.network), cfg, lesson.objective, bench.device, bench.machine)
     state = engine.state
-    batches = Batches(
-        start.corpus.shards, context=network.context, batch_seqs=cfg.batch_seqs, seed=cfg.seed, device=device
-    )
+    batches = lesson.batches(bench.device)
     checkpoints = Checkpoints(folder.state, keep=cfg.checkpoint.keep)
     loaded = restore(state, checkpoints, display)
     if loaded is not None:
         clock.add_earlier(loaded.state["elapsed_s"])
         display.say(f"Going on from step {state.step:,} ({loaded.state['elapsed_s']:.1f} s used).")
     began_s = loaded.state["began_s"] if loaded is not None else clock.elapsed_s()
-    identity = {"began_s": began_s, "corpus": start.corpus.fingerprint}
-    if loaded is not None and loaded.state["corpus"] != start.corpus.fingerprint:
-        raise RunFolderError(f"{folder.data} is not the text that this run began with; start over with --fresh.")
+    settings = settings_fingerprint(cfg)
+    identity = {"began_s": began_s, "corpus": lesson.fingerprint, "settings": settings}
+    if loaded is not None and loaded.state["corpus"] != lesson.fingerprint:
+        raise RunFolderError(f"{folder.data} is not the data that this run began with; start over with --fresh.")
 
+    if loaded is not None and loaded.state.get("settings", settings) != settings:
+        raise DamagedFileError(
+            f"{folder.config} is damaged: it does not hold the settings that this run began with. "
+            "Restore it from a copy, or start over with --fresh."
+        )
     _keep_settings(folder, cfg)
-    windows = held_out_windows(
-        start.tokenizer, start.corpus, network.context, max(1, SCORED_WINDOW_TOKENS // network.context)
-    ).to(device)
+    estimate = lesson.estimator(bench.device, engine.autocast)
     saver = CheckpointObserver(
         checkpoints,
         capture=lambda state: capture(
             state, {**identity, "elapsed_s": clock.elapsed_s(), "saving_s": saver.slowest_save_s}
         ),
         is_due=_save_rule(cfg, clock),
-        estimate_val_loss=lambda: estimate_loss(state.model, windows, engine.autocast),
+        estimate_val_loss=lambda: estimate(state.model),
         is_finished=lambda state: not stop,
     )
     if loaded is None:
+        lesson.begin(state.model, display)
         saver.save(state, with_score=False)  # there is always a good checkpoint, and we know how long one takes
     elif cfg.budget.time_s is not None:
         saver.slowest_save_s = float(loaded.state["saving_s"])
-    if state.step == 0 and _pace(cfg, clock, began_s, saver).progress(0) >= 1.0:
+    if state.step == 0 and _pace(cfg, clock, began_s, saver).progress(state) >= 1.0:
         raise used_up(cfg, clock)
     pace = _pace(cfg, clock, began_s, saver)
     with MetricsWriter(folder.metrics) as writer:
         writer.truncate_after(state.step)
-        observers: list[Observer] = [saver, MetricsObserver(writer), DisplayObserver(display, start.bytes_per_token)]
+        observers: list[Observer] = [saver, MetricsObserver(writer), DisplayObserver(display, lesson.bytes_per_token)]
         stop.is_patient = True
         fit(state, batches, engine.rules, pace, observers, lambda: bool(stop))
         writer.sync()
@@ -177,7 +181,7 @@ def train(
             f"Stopped by {stop.signal_name} at step {state.step:,}; the state is saved in {folder.path}. "
             "The same command goes on from there."
         )
-    _save_trained(start, state, checkpoints, folder, device, clock, display)
+    _save_trained(lesson, state, checkpoints, folder, bench)
     stop.is_patient = False
     if stop:
         raise Interrupted(
@@ -188,21 +192,16 @@ def train(
 
 
 def _save_trained(
-    start: Prepared,
-    state: TrainState,
-    checkpoints: Checkpoints,
-    folder: RunFolder,
-    device: torch.device,
-    clock: Clock,
-    display: Display,
+    lesson: Lesson, state: TrainState, checkpoints: Checkpoints, folder: RunFolder, bench: Workbench
 ) -> None:
     """model.safetensors, and what is known before scoring; the time budget ends here."""
-    display.phase("saving")
+    bench.display.phase("saving")
     folder.unseal()
-    _keep_the_best(state, checkpoints, display)
+    if lesson.keeps_best:
+        _keep_the_best(state, checkpoints, bench.display)
     save_weights(folder.model, state.model)
-    summary = first_summary(start, state, folder, device, display.timeline)
-    write_atomic(folder.summary, to_json(summary | {"elapsed_s": round(clock.elapsed_s(), 3)}))
+    summary = first_summary(lesson, state, folder, bench.device, bench.display.timeline)
+    write_atomic(folder.summary, to_json(summary | {"elapsed_s": round(bench.clock.elapsed_s(), 3)}))
 
 
 def _keep_settings(folder: RunFolder, cfg: TrainConfig) -> None:
@@ -221,9 +220,11 @@ def _summary_of(folder: RunFolder, cfg: TrainConfig) -> dict[str, Any] | None:
 
 
 def _pace(cfg: TrainConfig, clock: Clock, began_s: float, saver: CheckpointObserver) -> Pace:
-    if cfg.budget.time_s is None:
-        assert cfg.batch_seqs is not None and cfg.model.context is not None
-        return TokenPace(clock, cfg.budget.tokens or (cfg.budget.steps or 0) * cfg.batch_seqs * cfg.model.context)
+    if cfg.budget.steps is not None:
+        return StepPace(clock, cfg.budget.steps)
+    if cfg.budget.tokens is not None:
+        return TokenPace(clock, cfg.budget.tokens)
+    assert cfg.budget.time_s is not None
     time_s = cfg.budget.time_s
 
     def deadline_s() -> float:
@@ -235,7 +236,6 @@ def _pace(cfg: TrainConfig, clock: Clock, began_s: float, saver: CheckpointObser
 
 def _save_rule(cfg: TrainConfig, clock: Clock) -> Callable[[StepMetrics], bool]:
     """By the clock when the budget is time; by steps otherwise, so that a repeated run saves at the same steps."""
-    assert cfg.batch_seqs is not None and cfg.model.context is not None
     if cfg.budget.time_s is not None and cfg.checkpoint.every_steps is None:
         every_s = cfg.checkpoint.every_s or max(10.0, cfg.budget.time_s / SAVES)
         saved_s = [clock.elapsed_s()]
@@ -247,9 +247,11 @@ def _save_rule(cfg: TrainConfig, clock: Clock) -> Callable[[StepMetrics], bool]:
             return True
 
         return is_due
-    total = cfg.budget.steps or (cfg.budget.tokens or 0) // (cfg.batch_seqs * cfg.model.context)
-    every_steps = cfg.checkpoint.every_steps or max(1, total // SAVES)
-    return lambda metrics: metrics.step % every_steps == 0
+    if cfg.checkpoint.every_steps is not None or cfg.budget.steps is not None:
+        every_steps = cfg.checkpoint.every_steps or max(1, (cfg.budget.steps or 0) // SAVES)
+        return lambda metrics: metrics.step % every_steps == 0
+    every_tokens = max(1, (cfg.budget.tokens or 0) // SAVES)
+    return lambda metrics: metrics.tokens // every_tokens > (metrics.tokens - metrics.targets) // every_tokens
 
 
 def _keep_the_best(state: TrainState, checkpoints: Checkpoints, display: Display) -> None:

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Protocol
 
 KEPT_STEPS = 5
 
@@ -36,6 +37,15 @@ class Clock:
         self._zero_s -= seconds
 
 
+class Progressed(Protocol):
+    """What is needed of a `TrainState`."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def tokens(self) -> int: ...
+
+
 class TimePace:
     """Progress by the clock: from `began_s` to what `deadline_s` says, both in seconds of the clock.
 
@@ -50,7 +60,7 @@ class TimePace:
         self._is_begun = False
         self._asked_s: list[float] = []
 
-    def progress(self, tokens: int) -> float:
+    def progress(self, state: Progressed) -> float:
         """The part of the training time that is used; 1 when no further step fits."""
         now_s, deadline_s = self.elapsed_s(), self._deadline_s()
         if self._is_begun:
@@ -69,9 +79,21 @@ class TokenPace:
         self.elapsed_s = clock.elapsed_s
         self._total_tokens = total_tokens
 
-    def progress(self, tokens: int) -> float:
+    def progress(self, state: Progressed) -> float:
         """The part of the tokens that is seen."""
-        return tokens / self._total_tokens
+        return state.tokens / self._total_tokens
 
 
-Pace = TimePace | TokenPace
+class StepPace:
+    """Progress by steps: the same on every machine."""
+
+    def __init__(self, clock: Clock, total_steps: int) -> None:
+        self.elapsed_s = clock.elapsed_s
+        self._total_steps = total_steps
+
+    def progress(self, state: Progressed) -> float:
+        """The part of the steps that is taken."""
+        return state.step / self._total_steps
+
+
+Pace = TimePace | TokenPace | StepPace

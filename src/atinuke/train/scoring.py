@@ -20,9 +20,9 @@ from jaxtyping import Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from atinuke.data.batches.batch import IGNORE
 from atinuke.errors import SourceError
 from atinuke.tokenizers.tokenizer import Tokenizer
-from atinuke.train.objectives import IGNORE
 
 TOKENS_PER_BATCH = 4096
 LOGITS_PER_BATCH = 1 << 24
@@ -107,12 +107,12 @@ def _score(
         for window in _windows(ids, before, context):
             waiting.append(window)
             if len(waiting) == max(WINDOWS_AT_ONCE, batch_seqs):
-                nats += _score_windows(model, waiting, batch_seqs, device)
+                nats += _score_windows(model, waiting, batch_seqs, device, tokenizer.vocab_size)
                 waiting = []
         before = tokenizer.end_id
     if not byte_count:
         raise SourceError("There is no text to score; expected at least one character. Give a TEXT that is not empty.")
-    nats += _score_windows(model, waiting, batch_seqs, device)
+    nats += _score_windows(model, waiting, batch_seqs, device, tokenizer.vocab_size)
     return Score(nats, byte_count, token_count, word_count)
 
 
@@ -123,13 +123,18 @@ def _windows(ids: NDArray[np.int64], before: int, context: int) -> Iterator[NDAr
         yield stream[start : start + context + 1]
 
 
-def _score_windows(model: nn.Module, windows: list[NDArray[np.int64]], batch_seqs: int, device: torch.device) -> float:
-    """Summed nats of the windows' targets. Sorted by length, so that little is padded."""
+def _score_windows(
+    model: nn.Module, windows: list[NDArray[np.int64]], batch_seqs: int, device: torch.device, vocab_size: int
+) -> float:
+    """Summed nats of the windows' targets. Sorted by length, so that little is padded.
+
+    An id beyond `vocab_size`, which stands for a masked token, is no text and has no part in the distribution.
+    """
     nats = 0.0
     ordered = sorted(windows, key=len, reverse=True)
     for start in range(0, len(ordered), batch_seqs):
         tokens, targets = _pad(ordered[start : start + batch_seqs])
-        logits = model(tokens.to(device)).float()
+        logits = model(tokens.to(device))[..., :vocab_size].float()
         losses = F.cross_entropy(
             logits.flatten(0, 1), targets.to(device).flatten(), ignore_index=IGNORE, reduction="none"
         )

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from atinuke.models.layers.positions import AddedPositions, RotaryPositions, sinusoids
+from atinuke.models.layers.positions import (
+    AddedPositions,
+    LearnedPositions,
+    NoPositions,
+    RotaryPositions,
+    sinusoids,
+)
 
 
 def test_sinusoids_are_the_numbers_of_figure_3() -> None:
@@ -60,17 +66,44 @@ def test_rotary_scores_depend_on_distance_alone(head_dim: int) -> None:
     assert (score(9, 4) - score(9, 5)).abs() > 1e-3
 
 
-def test_rotary_is_what_transformers_computes() -> None:
-    from transformers.models.llama.modeling_llama import rotate_half
+@pytest.mark.parametrize("base", [10_000.0, 500_000.0])
+def test_rotary_is_what_transformers_computes(base: float) -> None:
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding, apply_rotary_pos_emb
 
-    torch.manual_seed(0)
-    x = torch.randn(2, 3, 7, 16)
-    angles = torch.arange(7.0)[:, None] / 10000.0 ** (torch.arange(0, 16, 2) / 16)
-    doubled = torch.cat([angles, angles], dim=-1)
-    expected = x * doubled.cos() + rotate_half(x) * doubled.sin()
-    assert_close(RotaryPositions(16, 100).turn(x, 0), expected)
+    query, key = torch.randn(2, 2, 3, 7, 16, generator=torch.Generator().manual_seed(0)).unbind()
+    config = LlamaConfig(head_dim=16, rope_parameters={"rope_type": "default", "rope_theta": base})
+    cosine, sine = LlamaRotaryEmbedding(config)(query, torch.arange(5, 12)[None])
+    positions = RotaryPositions(16, 100, base=base)
+    found = positions.turn(query, 5), positions.turn(key, 5)
+    assert_close(found, apply_rotary_pos_emb(query, key, cosine, sine), atol=1e-5, rtol=1e-5)
 
 
 def test_turning_keeps_lengths() -> None:
     x = torch.randn(2, 3, 7, 9, generator=torch.Generator().manual_seed(0))
     assert_close(RotaryPositions(9, 100).turn(x, 5).norm(dim=-1), x.norm(dim=-1))
+
+
+def test_learned_positions_are_the_rows_of_their_table_and_no_more() -> None:
+    torch.manual_seed(0)
+    positions = LearnedPositions(6, 10)
+    x = torch.randn(2, 3, 6)
+    assert_close(positions.add(x, 4), x + positions.weight[4:7])
+    assert torch.equal(positions.turn(x[:, None], 4), x[:, None])
+    assert 0.01 < positions.weight.std() < 0.03
+    with pytest.raises(ValueError, match="the sequence has 11 positions; max_len is 10"):
+        positions.add(x, 8)
+
+
+def test_learned_positions_learn_only_where_they_stood() -> None:
+    positions = LearnedPositions(6, 10)
+    positions.add(torch.zeros(2, 3, 6), 4).sum().backward()
+    assert positions.weight.grad is not None
+    assert positions.weight.grad.sum(dim=1).tolist() == [0, 0, 0, 0, 12, 12, 12, 0, 0, 0]
+
+
+def test_no_positions_leave_everything_as_it_is_at_any_length() -> None:
+    positions, x = NoPositions(), torch.randn(2, 3, 4, 6)
+    assert torch.equal(positions.add(x[0], 10**9), x[0])
+    assert torch.equal(positions.turn(x, 10**9), x)
+    assert list(positions.parameters()) == []

@@ -1,8 +1,10 @@
 """How a layer learns where a token stands. Every layer is told anew: that is the idea of arXiv:2401.16736.
 
-Both ways use Figure 3's sinusoids; one adds them to the attention's input, the other turns queries and keys by them.
+Two ways use Figure 3's sinusoids: one adds them to the attention's input, the other turns queries and keys by them.
+Beside them stand learned vectors, and nothing at all, for networks that add positions once, before the first block.
 """
 
+import sys
 from abc import ABC, abstractmethod
 
 import torch
@@ -32,6 +34,46 @@ class Positions(nn.Module, ABC):
                 f"the sequence has {end} positions; max_len is {self.max_len}. "
                 "Give fewer tokens, or build the network with a larger max_len."
             )
+
+
+class NoPositions(Positions):
+    """Tells the layer nothing: the network has added positions elsewhere, or goes without."""
+
+    def __init__(self) -> None:
+        super().__init__(max_len=sys.maxsize)
+
+    def add(self, x: Float[Tensor, "B T D"], start: int) -> Float[Tensor, "B T D"]:
+        """x as it is."""
+        return x
+
+    def turn(self, x: Float[Tensor, "B H T E"], start: int) -> Float[Tensor, "B H T E"]:
+        """x as it is."""
+        return x
+
+
+class LearnedPositions(Positions):
+    """One learned vector for each of `max_len` places (Gehring et al. 2017, arXiv:1705.03122; GPT, BERT).
+
+    They start from N(0, 0.02).
+    """
+
+    def __init__(self, model_dim: int, max_len: int) -> None:
+        super().__init__(max_len)
+        self.weight = nn.Parameter(torch.empty(max_len, model_dim))
+        nn.init.normal_(self.weight, std=0.02)
+
+    def forward(self, start: int, length: int) -> Float[Tensor, "T D"]:
+        """Vectors of the positions start … start + length − 1."""
+        self.check(start + length)
+        return self.weight[start : start + length]
+
+    def add(self, x: Float[Tensor, "B T D"], start: int) -> Float[Tensor, "B T D"]:
+        """x plus the vector of each place."""
+        return x + self(start, x.shape[1])
+
+    def turn(self, x: Float[Tensor, "B H T E"], start: int) -> Float[Tensor, "B H T E"]:
+        """Nothing: everything is in the input already."""
+        return x
 
 
 class AddedPositions(Positions):
@@ -75,9 +117,10 @@ class RotaryPositions(Positions):
     cosine: Tensor
     sine: Tensor
 
-    def __init__(self, head_dim: int, max_len: int) -> None:
+    def __init__(self, head_dim: int, max_len: int, *, base: float = 10_000.0) -> None:
         super().__init__(max_len)
         self.pair_count = head_dim // 2
+        self.base = base
         self.register_buffer("cosine", torch.ones(0, self.pair_count), persistent=False)
         self.register_buffer("sine", torch.zeros(0, self.pair_count), persistent=False)
 
@@ -86,32 +129,32 @@ class RotaryPositions(Positions):
         return x
 
     def turn(self, x: Float[Tensor, "B H T E"], start: int) -> Float[Tensor, "B H T E"]:
-        """Each pair (x_i, x_{i+E/2}) turned in its plane by position / 10000^(2i/E)."""
+        """Each pair (x_i, x_{i+E/2}) turned in its plane by position / base^(2i/E)."""
         end = start + x.shape[2]
         self.check(end)
         if self.cosine.shape[0] < end or self.cosine.device != x.device:
-            table = sinusoids(_rows(end, self.cosine), 2 * self.pair_count, x.device)
+            table = sinusoids(_rows(end, self.cosine), 2 * self.pair_count, x.device, base=self.base)
             self.sine, self.cosine = table[:, 0::2], table[:, 1::2]
         # in the dtype of x: a float32 table would widen bfloat16 activations
         cosine, sine = self.cosine[start:end].to(x.dtype), self.sine[start:end].to(x.dtype)
-        first, second, rest = (
-            x[..., : self.pair_count],
-            x[..., self.pair_count : 2 * self.pair_count],
-            x[..., 2 * self.pair_count :],
-        )
+        rest_count = x.shape[-1] - 2 * self.pair_count
+        # split, not sliced: the gradient is then put together at once, where each slice adds one padded with zeros
+        first, second, rest = x.split_with_sizes([self.pair_count, self.pair_count, rest_count], dim=-1)
         turned = [first * cosine - second * sine, first * sine + second * cosine]
-        return torch.cat([*turned, rest] if rest.shape[-1] else turned, dim=-1)
+        return torch.cat([*turned, rest] if rest_count else turned, dim=-1)
 
 
 @torch.inference_mode(False)  # tables are kept, and training cannot use a tensor of inference mode
-def sinusoids(length: int, dim: int, device: torch.device | None = None) -> Float[Tensor, "T D"]:
-    """PE(pos, 2i) = sin(pos / 10000^(2i/d)), PE(pos, 2i+1) = cos(the same): Figure 3, arXiv:2401.16736.
+def sinusoids(
+    length: int, dim: int, device: torch.device | None = None, *, base: float = 10_000.0
+) -> Float[Tensor, "T D"]:
+    """PE(pos, 2i) = sin(pos / base^(2i/d)), PE(pos, 2i+1) = cos(the same): Figure 3, arXiv:2401.16736.
 
     An odd `dim` ends on a sine. Float32 on purpose: bfloat16 holds whole numbers exactly only up to 256, so that
     far positions would collide.
     """
     even = torch.arange(0, dim, 2, dtype=torch.float32, device=device)
-    angles = torch.arange(length, dtype=torch.float32, device=device)[:, None] / 10000.0 ** (even / max(dim, 1))
+    angles = torch.arange(length, dtype=torch.float32, device=device)[:, None] / base ** (even / max(dim, 1))
     table = torch.empty(length, dim, dtype=torch.float32, device=device)
     table[:, 0::2] = angles.sin()
     table[:, 1::2] = angles.cos()[:, : dim // 2]

@@ -26,11 +26,11 @@
   const even = (number, apart) => number.toFixed((String(apart).split(".")[1] ?? "").length);
   const X = {
     elapsed_s: { label: "time", show: clock, steps: [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 43200, 86400, 172800, 432000, 864000] },
-    tokens: { label: "tokens", show: short },
+    tokens: { label: run.unit, show: short },
     step: { label: "step", show: (number) => Math.round(number).toLocaleString("en") },
   };
 
-  // Loss is stored in nats per token; one bit per byte is ln 2 × bytes per token of them.
+  // Loss is stored as it was minimised, for text in nats per token; one bit per byte is ln 2 × bytes per token of them.
   const lossUnit = () => (chosen("y") === "bits" ? 1 / (Math.LN2 * run.bytes_per_token) : 1);
   const scaled = (values, factor) => values.map((value) => (value === null ? null : value * factor));
 
@@ -106,7 +106,7 @@
   });
   const KINDS = {
     loss: lossChart,
-    tokens_per_s: plainChart("tokens_per_s", "tokens/s", short),
+    tokens_per_s: plainChart("tokens_per_s", `${run.unit}/s`, short),
     lr: plainChart("lr", "rate", small),
     grad_norm: plainChart("grad_norm", "norm", small),
   };

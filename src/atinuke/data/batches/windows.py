@@ -10,10 +10,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from numpy.typing import NDArray
-from torch import Tensor
 
+from atinuke.data.batches.batch import Batch
 from atinuke.errors import SourceError
 
 KEPT_EPOCHS = 2  # a batch can reach over an edge between epochs
@@ -28,22 +27,12 @@ class Tokens(Protocol):
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Rows of consecutive tokens, and for each token the one that follows it."""
-
-    tokens: Int[Tensor, "B T"]
-    targets: Int[Tensor, "B T"]
-    position: int
-    """Windows consumed before this batch."""
-
-
-@dataclass(frozen=True)
 class _Epoch:
     offset: int
     order: NDArray[np.uint32]
 
 
-class Batches:
+class WindowBatches:
     """All batches of a run, by the number of windows consumed before each."""
 
     def __init__(self, shards: Tokens, *, context: int, batch_seqs: int, seed: int, device: torch.device | str = "cpu"):
@@ -65,7 +54,9 @@ class Batches:
         """The `batch_seqs` windows from `position` on."""
         places = self._starts(position)[:, None] + self._steps  # (B, T + 1)
         block = self._shards.at(places % self._shards.total_tokens)
-        return Batch(self._to_device(block[:, :-1]), self._to_device(block[:, 1:]), position)
+        tokens = torch.from_numpy(np.ascontiguousarray(block[:, :-1]))
+        targets = torch.from_numpy(np.ascontiguousarray(block[:, 1:]))
+        return Batch((tokens,), targets, position, position + self._batch_seqs, targets.numel()).to(self._device)
 
     def _starts(self, position: int) -> NDArray[np.int64]:
         windows = np.arange(position, position + self._batch_seqs)
@@ -87,9 +78,3 @@ class Batches:
             while len(self._epochs) > KEPT_EPOCHS:
                 del self._epochs[next(iter(self._epochs))]
         return self._epochs[number]
-
-    def _to_device(self, block: NDArray[np.int64]) -> Int[Tensor, "B T"]:
-        tensor = torch.from_numpy(np.ascontiguousarray(block))
-        if self._device.type == "cuda":
-            tensor = tensor.pin_memory()  # or the copy would wait for the device in spite of non_blocking
-        return tensor.to(self._device, non_blocking=True)

@@ -1,0 +1,235 @@
+"""Text: read, split, tokenizer, plan, token shards; then each next token, scored in bits per byte."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import nn
+
+from atinuke.data.batches.batch import Batch, BatchSource
+from atinuke.data.batches.masked import MixtureBatches
+from atinuke.data.batches.masking import word_starts
+from atinuke.data.batches.windows import WindowBatches
+from atinuke.data.corpus import Corpus, write_corpus
+from atinuke.data.sources import Sources
+from atinuke.data.split import Scan, scan
+from atinuke.durable import read_json, to_json, write_atomic
+from atinuke.errors import RunFolderError, SourceError
+from atinuke.machine import Machine
+from atinuke.models import ModelConfig, build_model
+from atinuke.models.config import saved_network
+from atinuke.run_folder import RunFolder
+from atinuke.tokenizers.tokenizer import Tokenizer
+from atinuke.tokenizers.training import train_tokenizer
+from atinuke.train.budget import TextFacts, choose_compile, choose_dtype, choose_vocabulary, make_plan, measure_step_s
+from atinuke.train.config import TrainConfig
+from atinuke.train.engine import Engine
+from atinuke.train.inheriting import with_inherited_width
+from atinuke.train.lessons.lesson import Autocast, Lesson, Workbench, plan_path, used_up
+from atinuke.train.lessons.text_scores import estimate_loss, held_out_windows, say_scores, score_text
+from atinuke.train.objectives import Objective, next_token
+from atinuke.train.progress import Display
+
+TOKENIZER_BYTES_PER_S = 4e6
+"""About what training a tokenizer takes on two cores; a time budget gives it three hundredths."""
+READ_BYTES_PER_S, READ_PART = 25e6, 0.1
+"""Reading goes over the text three times (scan, hold out, encode); a tenth of a time budget is enough for it. Of more
+text than that, files are chosen by their names' hashes."""
+
+
+SCORED_WINDOW_TOKENS = 4096
+"""Held-out tokens behind each estimate while training."""
+
+
+@dataclass(frozen=True)
+class TextLesson(Lesson):
+    """Continue text: a decoder learns each next token of a corpus."""
+
+    corpus: Corpus
+
+    task: ClassVar[str] = "text"
+
+    @classmethod
+    def read(cls, cfg: TrainConfig, display: Display) -> tuple[Sources, Scan]:
+        """Reads the sources through and holds text out."""
+        with_inherited_width(cfg)  # says at once what is wrong with the run that it names
+        return _read(cfg, display)
+
+    @classmethod
+    def prepare(cls, cfg: TrainConfig, material: tuple[Sources, Scan], folder: RunFolder, bench: Workbench) -> Self:
+        """Trains the tokenizer, makes the plan, writes the shards into the run folder."""
+        sources, scanned = material
+        display, machine, device, clock = bench.display, bench.machine, bench.device, bench.clock
+        display.phase("tokenizer")
+        train_bytes = min(scanned.train_bytes, cfg.data.max_bytes or scanned.train_bytes)
+        vocab_size = choose_vocabulary(cfg, train_bytes, machine)
+        sampled = sum(len(text.encode()) for text in scanned.sample)
+        if sampled < scanned.train_bytes:
+            display.say(
+                f"The tokenizer learns from a sample of {sampled / 1e6:.1f} of {scanned.train_bytes / 1e6:.1f} MB."
+            )
+        tokenizer = train_tokenizer(cfg.tokenizer.kind, scanned.sample, vocab_size, sample_bytes=_sample_bytes(cfg))
+        if tokenizer.loss_note:
+            display.say(tokenizer.loss_note)
+        text = TextFacts(train_bytes, _bytes_per_token(tokenizer, scanned.sample))
+
+        display.phase("planning")
+        has_mask = cls.task == "masked" or cfg.objective.masked_share > 0
+        cfg = with_inherited_width(cfg)
+        cfg = cfg.model_copy(
+            update={
+                "model": cfg.model.model_copy(update={"has_mask": has_mask}),
+                "dtype": choose_dtype(cfg, device, machine),
+                "compile": choose_compile(cfg, device, machine),
+            }
+        )
+        time_left_s = None if cfg.budget.time_s is None else 0.97 * cfg.budget.time_s - clock.elapsed_s()
+        if time_left_s is not None and time_left_s <= 1.0:
+            raise used_up(cfg, clock)
+        plan = make_plan(
+            cfg, tokenizer.vocab_size, text, time_left_s=time_left_s, step_seconds=cls._step_timer(cfg, device, machine)
+        )
+        network = saved_network(plan.config.model_dump())
+
+        display.phase("encoding")
+        corpus = write_corpus(sources, scanned, tokenizer, folder.data, max_bytes=plan.config.data.max_bytes)
+        if corpus.shards.total_tokens <= network.context:
+            raise SourceError(
+                f"The training text has {corpus.shards.total_tokens:,} tokens; one window of context "
+                f"{network.context:,} needs {network.context + 1:,}. Give more text, or a shorter --set model.context."
+            )
+        write_atomic(plan_path(folder), to_json(plan.facts))
+        return cls(plan.config, network, tokenizer, plan.facts, corpus)
+
+    @classmethod
+    def take_up(cls, cfg: TrainConfig, folder: RunFolder, display: Display) -> Self:
+        """Shards that were deleted are written again from the sources."""
+        tokenizer = Tokenizer.load(folder.tokenizer)
+        network = saved_network(cfg.model_dump())
+        if tokenizer.vocab_size + network.has_mask != network.vocab_size:
+            raise RunFolderError(
+                f"{folder.tokenizer} has {tokenizer.vocab_size} ids and the network of this run {network.vocab_size}; "
+                "the file is of another run. Start over with --fresh."
+            )
+        if folder.data.exists():
+            corpus = Corpus.open(folder.data)
+        else:
+            sources, scanned = _read(cfg, display)
+            display.phase("encoding")
+            corpus = write_corpus(sources, scanned, tokenizer, folder.data, max_bytes=cfg.data.max_bytes)
+        return cls(cfg, network, tokenizer, read_json(plan_path(folder)), corpus)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.corpus.fingerprint
+
+    asked: ClassVar[Objective] = staticmethod(next_token)
+
+    @property
+    def objective(self) -> Objective:
+        return type(self).asked
+
+    @staticmethod
+    def random_batch(network: ModelConfig, batch_seqs: int) -> Batch:
+        """Windows of random tokens, for timing."""
+        tokens = torch.randint(network.vocab_size, (batch_seqs, network.context + 1))
+        return Batch((tokens[:, :-1],), tokens[:, 1:], 0, 1, batch_seqs * network.context)
+
+    @property
+    def bytes_per_token(self) -> float | None:
+        return float(self.facts["bytes_per_token"])
+
+    def batches(self, device: torch.device) -> BatchSource:
+        assert self.config.batch_seqs is not None
+        windows = WindowBatches(
+            self.corpus.shards,
+            context=self.network.context,
+            batch_seqs=self.config.batch_seqs,
+            seed=self.config.seed,
+            device=device,
+        )
+        asked = self.config.objective
+        if not asked.masked_share:
+            return windows
+        assert self.tokenizer is not None and self.network.mask_id is not None
+        return MixtureBatches(
+            windows,
+            seed=self.config.seed,
+            masked_share=asked.masked_share,
+            share=asked.mask_rate,
+            mask_id=self.network.mask_id,
+            end_id=self.tokenizer.end_id,
+            vocab_size=self.tokenizer.vocab_size,
+            word_starts=word_starts(self.tokenizer) if asked.whole_words else None,
+        )
+
+    def estimator(self, device: torch.device, autocast: Autocast) -> Callable[[nn.Module], float]:
+        assert self.tokenizer is not None
+        count = max(1, SCORED_WINDOW_TOKENS // self.network.context)
+        windows = held_out_windows(self.tokenizer, self.corpus, self.network.context, count).to(device)
+        return lambda model: estimate_loss(model, windows, autocast)
+
+    def summary(self, tokens: int) -> dict[str, Any]:
+        assert self.tokenizer is not None
+        return {
+            "sources": list(self.config.data.sources),
+            "tokenizer": {
+                "kind": self.tokenizer.kind,
+                "vocab_size": self.tokenizer.vocab_size,
+                "bytes_per_token": self.facts["bytes_per_token"],
+                "loss_note": self.tokenizer.loss_note,
+            },
+            "bytes_per_token": self.facts["bytes_per_token"],
+            "data": self.corpus.facts,
+            "train_bytes": self.corpus.facts["train_bytes"],
+            "epochs": round(tokens / self.corpus.shards.total_tokens, 3),
+            "batch_tokens": (self.config.batch_seqs or 0) * self.network.context,
+        }
+
+    def score(self, model: nn.Module, display: Display) -> dict[str, Any]:
+        assert self.tokenizer is not None
+        return score_text(model, self.tokenizer, self.corpus, self.network.context, self.config, display)
+
+    @staticmethod
+    def say(summary: dict[str, Any]) -> str:
+        return say_scores(summary)
+
+    @classmethod
+    def _step_timer(
+        cls, cfg: TrainConfig, device: torch.device, machine: Machine
+    ) -> Callable[[ModelConfig, int], float]:
+        """Times steps on random tokens; the random state of the run is left as it was."""
+
+        def seconds(network: ModelConfig, batch_seqs: int) -> float:
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                plain = cfg.model_copy(update={"compile": False})
+                engine = Engine.build(build_model(network), plain, cls.asked, device, machine)
+                batch = cls.random_batch(network, batch_seqs).to(device)
+                return measure_step_s(lambda: lambda: engine.step_on(batch), at_most_s=0.6)
+
+        return seconds
+
+
+def _read(cfg: TrainConfig, display: Display) -> tuple[Sources, Scan]:
+    """Reads the sources through and holds text out; nothing is written yet."""
+    display.phase("reading")
+    most = None if cfg.budget.time_s is None else int(READ_BYTES_PER_S * READ_PART * cfg.budget.time_s)
+    sources = Sources(cfg.data.sources, max_bytes=most)
+    scanned = scan(sources, cfg.data.split, sample_bytes=_sample_bytes(cfg))
+    for line in scanned.notes.describe()[1:]:  # what was read another way, or not at all
+        display.say(line)
+    return sources, scanned
+
+
+def _sample_bytes(cfg: TrainConfig) -> int:
+    if cfg.budget.time_s is None:
+        return cfg.tokenizer.sample_bytes
+    return min(cfg.tokenizer.sample_bytes, max(1_000_000, int(0.03 * cfg.budget.time_s * TOKENIZER_BYTES_PER_S)))
+
+
+def _bytes_per_token(tokenizer: Tokenizer, sample: list[str]) -> float:
+    """Measured on up to about 300 KB, spread over the sample."""
+    pieces = [text[:4000] for text in sample[:: max(1, len(sample) // 75)]]
+    tokens = sum(len(ids) for ids in tokenizer.encode_batch(pieces))
+    return sum(len(piece.encode()) for piece in pieces) / max(tokens, 1)

@@ -1,0 +1,168 @@
+"""Chances of labels against softmax and teacher forcing by hand; what is written freely ends at the end token."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from atinuke.generate.answering import Answers, rows_of, write_answer
+from atinuke.models import Atinuke
+from atinuke.models.config import PictureConfig, SoundConfig
+from atinuke.models.decoder import Decoder
+from atinuke.models.layers.prefix import Prefix
+from atinuke.testing import tiny_model
+
+END = 0
+LABELS = [[5], [7, 8, 9], [7, 8], [11, 12, 13, 14]]
+
+
+@pytest.fixture(scope="module")
+def model() -> Decoder:
+    return tiny_model("atinuke", vocab_size=23)
+
+
+@pytest.fixture(scope="module")
+def seeing() -> Atinuke:
+    torch.manual_seed(0)
+    picture = PictureConfig(height=4, width=4, channels=1, patch=2, stem="linear")
+    sound = SoundConfig(sample_rate_hz=8000, mel_bins=8)
+    network = Atinuke(23, 24, 20, 40, 2, 2, picture=picture, sound=sound)
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.3)
+    return network.eval()
+
+
+def by_teacher_forcing(model: Decoder, prompt: list[int], labels: list[list[int]], prefix: Prefix | None) -> Tensor:
+    """ln p of each label with the end behind it, token after token, then normalised over the labels."""
+    sums = []
+    for label in labels:
+        known, total = [*prompt, END], torch.zeros((), dtype=torch.float64)
+        for token in [*label, END]:
+            with torch.no_grad():
+                logits = model(torch.tensor([known]), None, "causal", prefix)[0, -1].double()
+            total = total + logits.log_softmax(dim=-1)[token]
+            known.append(token)
+        sums.append(total)
+    return torch.stack(sums).log_softmax(dim=0)
+
+
+def rows(prompts: list[list[int]], filler: int = END) -> tuple[Tensor, Tensor]:
+    """Prompts with their ends, filled up to one length; and where each end stands."""
+    longest = max(map(len, prompts)) + 1
+    filled = [[*prompt, END, *[filler] * (longest - 1 - len(prompt))] for prompt in prompts]
+    return torch.tensor(filled), torch.tensor([len(prompt) for prompt in prompts])
+
+
+def test_labels_of_one_token_share_the_softmax_of_their_logits(model: Decoder) -> None:
+    labels = [5, 9, 2, 22]
+    with torch.no_grad():
+        logits = model(torch.tensor([[3, 4, END]]))[0, -1].double()
+    expected = logits[labels].exp() / logits[labels].exp().sum()
+    found = Answers([[id] for id in labels], END).log_chances(model, *rows([[3, 4]]), None)
+    assert_close(found[0].exp().double(), expected, atol=1e-6, rtol=1e-5)
+    assert found.exp().sum().item() == pytest.approx(1, abs=1e-6)
+
+
+def test_labels_of_several_tokens_have_the_chance_of_all_their_tokens_and_the_end(model: Decoder) -> None:
+    prompts = [[3, 4], [6], [], [1, 2, 3, 4, 5]]
+    found = Answers(LABELS, END).log_chances(model, *rows(prompts), None)
+    expected = torch.stack([by_teacher_forcing(model, prompt, LABELS, None) for prompt in prompts])
+    assert_close(found.double(), expected, atol=2e-5, rtol=1e-5)
+
+
+def test_a_label_that_begins_another_is_told_apart_by_its_end(model: Decoder) -> None:
+    """Without the end, [7, 8] could never be less likely than [7, 8, 9]."""
+    differences = []
+    for end in range(10, 23):  # any id could be the end
+        found = Answers([[7, 8], [7, 8, 9]], end).log_chances(model, *rows([[3], [9], [4, 4]]), None)
+        differences += (found[:, 0] - found[:, 1]).tolist()
+    assert min(differences) < 0 < max(differences)
+
+
+@pytest.mark.parametrize("labels", [[[5], [9], [2]], LABELS], ids=["one token", "several"])
+def test_what_stands_behind_the_start_and_who_else_is_in_the_batch_do_not_matter(
+    model: Decoder, labels: list[list[int]]
+) -> None:
+    answers, prompts = Answers(labels, END), [[3, 4], [6], [1, 2, 3, 4, 5, 6, 7, 8]]
+    plain, filled = (answers.log_chances(model, *rows(prompts, filler), None) for filler in (END, 17))
+    assert_close(plain, filled, atol=1e-6, rtol=1e-5)
+    for number, prompt in enumerate(prompts):
+        alone = answers.log_chances(model, *rows([prompt]), None)
+        assert_close(alone[0], plain[number], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("labels", [[[5], [9], [2]], LABELS], ids=["one token", "several"])
+@pytest.mark.parametrize("kind", ["picture", "sound"])
+def test_a_prefix_is_seen_by_every_label(seeing: Atinuke, kind: str, labels: list[list[int]]) -> None:
+    torch.manual_seed(1)
+    if kind == "picture":
+        prefix = Prefix("picture", torch.rand(2, 1, 4, 4))
+    else:
+        prefix = Prefix("sound", torch.rand(2, 1600) - 0.5, torch.tensor([1600, 900]))
+    found = Answers(labels, END).log_chances(seeing, *rows([[3, 4], [6]]), prefix)
+    for number, prompt in enumerate([[3, 4], [6]]):
+        own = rows_of(prefix, number, number + 1)
+        if all(len(label) == 1 for label in labels):
+            with torch.no_grad():
+                logits = seeing(torch.tensor([[*prompt, END]]), None, "causal", own)[0, -1].double()
+            expected = logits[[label[0] for label in labels]].log_softmax(dim=0)
+        else:
+            expected = by_teacher_forcing(seeing, prompt, labels, own)
+        assert_close(found[number].double(), expected, atol=1e-4, rtol=1e-4)
+    assert (found[0] - found[1]).abs().max() > 1e-3
+
+
+def test_dropout_plays_no_part_and_the_mode_stays() -> None:
+    torch.manual_seed(0)
+    network = Atinuke(23, 24, 20, 40, 2, 2, dropout=0.5).train()
+    nn.init.normal_(network.head.weight, std=0.3)
+    first, second = (Answers(LABELS, END).log_chances(network, *rows([[3]]), None) for _ in range(2))
+    assert torch.equal(first, second) and network.training and not first.requires_grad
+
+
+class Scripted(nn.Module):
+    """Always writes its script, whatever it is asked, and remembers what it was given."""
+
+    def __init__(self, script: list[int]) -> None:
+        super().__init__()
+        self.script, self.given = script, []
+        self.anything = nn.Parameter(torch.zeros(1))
+
+    def forward(self, tokens: Tensor, cache: None, mask: str, prefix: Prefix | None) -> Tensor:
+        logits = torch.zeros(1, tokens.shape[1], 30)
+        logits[0, -1, self.script[len(self.given)]] = 1.0
+        logits[0, -1, 25] = 9.0  # an id of the network's own, as that of a mask is
+        self.given.append(tokens[0].tolist())
+        return logits
+
+
+def test_an_answer_is_written_until_its_end() -> None:
+    model = Scripted([8, 9, END, 10])
+    found = write_answer(model, [3, 4], None, end_id=END, vocab_size=23, most=64)  # type: ignore[arg-type]
+    assert found == [8, 9]
+    assert model.given == [[3, 4, END], [3, 4, END, 8], [3, 4, END, 8, 9]]
+
+
+@pytest.mark.parametrize(("script", "most", "found"), [([8] * 9, 5, [8] * 5), ([END], 5, []), ([8, 9], 0, [])])
+def test_an_answer_has_at_most_so_many_tokens_and_may_have_none(script: list[int], most: int, found: list[int]) -> None:
+    assert write_answer(Scripted(script), [], None, end_id=END, vocab_size=23, most=most) == found  # type: ignore[arg-type]
+
+
+def test_an_answer_is_the_likeliest_token_each_time(seeing: Atinuke) -> None:
+    prefix = Prefix("picture", torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(2)))
+    known = [3, END]
+    for _ in range(6):
+        with torch.no_grad():
+            known.append(int(seeing(torch.tensor([known]), None, "causal", prefix)[0, -1].argmax()))
+    expected = known[2:]
+    expected = expected[: expected.index(END)] if END in expected else expected
+    assert write_answer(seeing, [3], prefix, end_id=END, vocab_size=23, most=6) == expected
+
+
+def test_rows_of_a_prefix_are_its_signals_and_their_lengths() -> None:
+    assert rows_of(None, 0, 2) is None
+    sound = rows_of(Prefix("sound", torch.arange(12.0).view(3, 4), torch.tensor([4, 3, 2])), 1, 3)
+    assert sound is not None and sound.lengths is not None
+    assert sound.values.tolist() == [[4, 5, 6, 7], [8, 9, 10, 11]] and sound.lengths.tolist() == [3, 2]
+    picture = rows_of(Prefix("picture", torch.zeros(3, 1, 2, 2)), 0, 2)
+    assert picture is not None and picture.values.shape == (2, 1, 2, 2) and picture.lengths is None

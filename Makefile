@@ -8,7 +8,9 @@ ARGS ?= --time 2m
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-BENCHMARKS := help_time reading_memory attention_speed training_speed generation_speed time_to_quality ablation
+BENCHMARKS := help_time reading_memory attention_speed training_speed generation_speed network_speed time_to_quality \
+	ablation
+LONG_BENCHMARKS := digits translation embeddings_saving
 TODAY = $(shell date +%F)
 GPU_BENCHMARKS := attention_speed training_speed generation_speed time_to_quality
 
@@ -24,7 +26,7 @@ $(BIN)/python benchmarks/$(1).py $(3) --out benchmarks/results/$(TODAY)-$(2)/res
 
 endef
 
-.PHONY: help run test check bench bench-gpu docs clean
+.PHONY: help run test check bench bench-long bench-gpu docs clean
 .DELETE_ON_ERROR:
 
 help: ## what there is (this list)
@@ -44,6 +46,9 @@ check: $(VENV)/.installed-check ## style, types, and the direction of imports
 
 bench: $(VENV)/.installed-bench ## every benchmark on this machine's processor, one after the other, into benchmarks/results/
 	$(foreach name,$(BENCHMARKS),$(call benchmark,$(name),$(name),))
+
+bench-long: $(VENV)/.installed-test $(VENV)/.installed-bench ## accuracy and BLEU after training: about two hours; needs ATINUKE_DATA
+	$(foreach name,$(LONG_BENCHMARKS),$(call benchmark,$(name),$(name),))
 
 bench-gpu: $(VENV)/.installed-bench ## the same on a CUDA device
 	@$(BIN)/python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else \

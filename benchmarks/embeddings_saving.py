@@ -31,7 +31,7 @@ def train(source: Path, steps: int, seed: int, out: Path, *more: str) -> dict[st
     finished = subprocess.run(command, capture_output=True, text=True)
     if finished.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {finished.returncode}:\n{finished.stderr[-2000:]}")
-    said = [line for line in finished.stdout.splitlines() if line.startswith("Embeddings of")]
+    said = [line for line in (finished.stdout + finished.stderr).splitlines() if line.startswith("Embeddings of")]
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     return {
@@ -88,7 +88,7 @@ def main() -> None:
         shares.append(0.0 if needed is None else 1 - needed / arguments.steps)
         shown = "not reached" if needed is None else f"{needed:,.0f} of {arguments.steps:,}"
         print(f"| {seed} | {fresh['val_bpb']:.4f} | {inherited['val_bpb']:.4f} | {shown} | {100 * shares[-1]:.0f} % |")
-    print(f"\nMedian saving: {100 * statistics.median(shares):.0f} % of the steps. {found[-1]['said']}")
+    print(f"\nMedian saving: {100 * statistics.median(shares):.0f} % of the steps. {' '.join(found[-1]['said'])}")
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps({"donor": donor, "runs": found}, indent=1) + "\n", encoding="utf-8")

@@ -102,6 +102,19 @@ def find_field(cls: type[BaseModel], dotted: str) -> FieldInfo:
     return find_field(inner, rest)
 
 
+def flat_settings(settings: BaseModel) -> dict[str, Any]:
+    """Every value by its dotted name, as JSON has it."""
+    flat: dict[str, Any] = {}
+    todo: list[tuple[str, Any]] = [("", settings.model_dump(mode="json"))]
+    while todo:
+        prefix, value = todo.pop()
+        if isinstance(value, dict):
+            todo += [(f"{prefix}.{key}" if prefix else key, inner) for key, inner in reversed(value.items())]
+        else:
+            flat[prefix] = value
+    return flat
+
+
 def nearest(word: str, choices: Iterable[str]) -> str:
     """ " Did you mean …?" for the closest choice, or an empty string when nothing is close."""
     found = difflib.get_close_matches(word[:200], list(choices), n=1, cutoff=0.5)

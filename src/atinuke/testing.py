@@ -126,7 +126,9 @@ def make_translator(folder: Path, kind: ModelKind = "seq2seq", *, seed: int = 0)
     _write(pairs, "".join(f"{source}\t{target}\n" for source, target in PAIRS))
     tokenizer = {"kind": "bpe", "vocab_size": 300}
     sizes = {"context": 48, "max_len": 64}
-    return _prepare(folder, _one_step(kind, seed, data={"pairs": [str(pairs)]}, tokenizer=tokenizer, model=sizes))
+    return _prepare(
+        folder, _one_step(kind, seed, data={"pairs": [str(pairs)]}, tokenizer=tokenizer, model=sizes, batch_seqs=None)
+    )
 
 
 def make_classifier(folder: Path, *, table: str = LEAVES, label: str = "kind", seed: int = 0) -> Path:

@@ -1,13 +1,14 @@
 import gzip
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from atinuke.data.example_sources import ExampleNotes, RawExample, iter_raw, labels_of
+from atinuke.data.example_sources import ExampleNotes, RawExample, first_of_each_kind, iter_raw, labels_of
 from atinuke.errors import SourceError
 
 Writer = Callable[[dict[str, bytes]], Path]
@@ -200,3 +201,30 @@ def test_what_does_not_exist_is_refused_with_the_nearest_name(folder_of: Writer)
     folder = folder_of({"films.csv": b"label,text\n"})
     with pytest.raises(SourceError, match=r"does not exist. Did you mean .*films.csv"):
         read(folder / "film.csv")
+
+
+def test_a_pipe_that_a_listing_names_is_skipped_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "a.png").write_bytes(b"a")
+    listing = tmp_path / "list.csv"
+    listing.write_text("picture,label\npipe.png,x\na.png,y\n")
+    examples, notes = read(listing)
+    assert [raw.label for raw in examples] == ["y"]
+    assert notes.named == [(f"{listing}:2", "not a regular file")]
+
+
+def test_the_first_of_each_kind_is_told_without_reading_contents(folder_of: Writer, tmp_path: Path) -> None:
+    folder = folder_of({"cat/1.png": b"", "cat/2.png": b"", "dog/bark.wav": b""})
+    listing, idx_file, archive = tmp_path / "l.jsonl", tmp_path / "x-images-idx3-ubyte", tmp_path / "a.zip"
+    listing.write_text('{"text": "a", "label": "b"}\n{"sound": "gone.wav", "label": "b"}\n')
+    idx_file.write_bytes(b"")
+    archive.write_bytes(zipped({"a/1.wav": b"", "b/2.png": b""}))
+    assert first_of_each_kind([str(folder)]) == {
+        "picture": f"{folder}/cat/1.png",
+        "sound": f"{folder}/dog/bark.wav",
+    }
+    assert first_of_each_kind([str(listing)]) == {"text": f"{listing}:1", "sound": f"{listing}:2"}
+    assert first_of_each_kind([str(listing), str(idx_file)])["picture"] == str(idx_file)
+    assert first_of_each_kind([f"{archive}/*.png"]) == {"picture": f"{archive}/b/2.png"}
+    archive.write_bytes(b"no archive")
+    assert first_of_each_kind([str(archive)]) == {}

@@ -57,6 +57,7 @@ def test_reopening_gives_the_ids_of_all_pairs_and_the_held_out_texts(
         ("encoder-decoder", 18, TRAIN[1:], {"target longer than max_len 18": 1}),  # its start token takes one place
         ("encoder-decoder", 12, TRAIN[1:], {"source longer than max_len 12": 1}),
         ("decoder-only", 32, TRAIN, {}),
+        ("decoder-only", 23, TRAIN[1:], {"source longer than half of max_len 23": 1}),
         ("decoder-only", 31, TRAIN[1:], {"source and target together longer than max_len 31": 1}),
     ],
 )

@@ -55,6 +55,18 @@ def test_rows_know_the_line_on_which_they_begin() -> None:
     ]
 
 
+def test_a_cell_may_be_longer_than_python_lets_one_be_and_its_limit_stays() -> None:
+    before, long = csv.field_size_limit(), "ab,\n" * 37_500  # 150,000 characters
+    assert len(long) > before
+    for rows in ([["x", long], ["1", "2"]], [[long[: before + 1], "2"]]):
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(rows)
+        assert cells(text.getvalue(), ",") == rows
+        assert csv.field_size_limit() == before
+    assert len(cells('a,"b\n' + long, ",")) > 2  # broken quoting is still none, however long
+    assert csv.field_size_limit() == before
+
+
 def test_a_line_that_is_no_object_is_skipped_with_its_place() -> None:
     notes = RowNotes()
     file = TextFile("rows.jsonl", ".jsonl", '{"a": 1}\n\n[1]\n{\n' + "[" * 100_000 + '\n{"b": 2}')
@@ -131,6 +143,6 @@ def test_notes_count_everything_and_name_a_few() -> None:
     assert notes.describe("rows", named=2) == [
         "Read it.",
         "Skipped 100 rows: too short (x:0, x:1, …).",
-        "Skipped 1 rows: too long (y:1).",
+        "Skipped 1 row: too long (y:1).",
     ]
     assert json.loads(json.dumps(notes.facts()))[1] == ["too long", 1, ["y:1"]]

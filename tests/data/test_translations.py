@@ -171,11 +171,16 @@ class TestHoldingOut:
     def test_what_is_given_to_score_with_stays_whole_and_leaves_training(
         self, pairs: list[Pair], test: list[Pair]
     ) -> None:
-        left = [pair for pair in pairs if pair not in test]
+        sources = {source for source, _ in test}
+        left = [pair for pair in pairs if pair[0] not in sources]
         if not left:
             with pytest.raises(SourceError, match="none is left to train on"):
                 split_pairs(pairs_of(pairs), pairs_of(test))
             return
         train, held_out = split_pairs(pairs_of(pairs), pairs_of(test))
         assert (train.pairs, held_out.pairs) == (left, test)
-        assert train.notes.skipped == len(pairs) - len(left)
+        counts = {
+            "also among the held-out pairs": sum(pair in test for pair in pairs),
+            "its source is held out, with another target": sum(p not in test and p[0] in sources for p in pairs),
+        }
+        assert train.notes.counts == {reason: count for reason, count in counts.items() if count}

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import accuracy_score, r2_score
 
-from atinuke.errors import RunFolderError, SourceError
+from atinuke.errors import RunFolderError
 from atinuke.evaluate.config import EvaluateConfig
 from atinuke.evaluate.run import run
-from atinuke.generate import inputs
+from atinuke.generate import answering, inputs
+from atinuke.generate.answering import known_labels
 from atinuke.generate.classifying import classify_table
 from atinuke.generate.inputs import answer_inputs, answer_text
 from atinuke.generate.loading import TrainedRun, load_trained
-from atinuke.testing import make_answerer, make_classifier, make_examples
+from atinuke.testing import make_answerer, make_classifier, make_examples, make_run
+from atinuke.train.lessons import examples
 
 NUMBERS = "x,y,price\n" + "".join(f"{n},{n * n},{2.5 * n}\n" for n in range(30))
 
@@ -137,14 +139,66 @@ def test_r2_of_numbers_is_that_of_scikit_learn(prices: TrainedRun, tmp_path: Pat
     assert score["name"] == "R²" and score["value"] == pytest.approx(expected, rel=1e-4)  # type: ignore[index]
 
 
-def test_rows_of_an_unknown_class_are_counted_skips_and_held_out_rows_are_the_summarys(
-    leaves: TrainedRun, tmp_path: Path
-) -> None:
+def test_held_out_rows_of_a_table_give_the_score_of_the_summary_again(leaves: TrainedRun) -> None:
     assert scores(leaves)["score"] == leaves.folder.read_summary()["score"]
+
+
+def test_rows_of_an_unknown_class_count_as_wrong_and_what_is_skipped_is_said(
+    leaves: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "new.csv"
-    path.write_text("red,green,blue,volume,kind\n1,2,3,4,leaf\n1,2,3,4,stone\n")
-    assert "of 1 rows" in scores(leaves, path)["score"]["note"]  # type: ignore[index]
-    path.write_text("red,green,blue,volume,kind\n1,2,3,4,stone\n")
-    with pytest.raises(SourceError, match="unknown class in column kind") as caught:
-        evaluated(leaves, path)
+    header = "red,green,blue,volume,kind\n"
+    path.write_text(f"{header}1,2,3,4,leaf\n")
+    [(_, answer, _)] = classify_table(leaves, str(path))
+    path.write_text(f"{header}1,2,3,4,{answer}\n1,2,3,4,stone\n1,oops,3,4,{answer}\n")
+    figures = scores(leaves, path)
+    assert figures["score"]["value"] == 50  # type: ignore[index]
+    assert [sample["reference"] for sample in figures["samples"]] == [answer, "stone"]  # type: ignore[attr-defined]
+    assert capsys.readouterr().err.splitlines() == [
+        "1 row is of a class that was not trained on: stone.",
+        f"Skipped 1 row: not a number in column green ({path}:4).",
+    ]
+    path.write_text(f"{header}1,2,3,4,stone\n")
+    assert scores(leaves, path)["score"]["value"] == 0  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", ["leaves", "prices"])
+def test_a_run_whose_table_is_gone_is_scored_on_others(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    trained: TrainedRun = request.getfixturevalue(kind)
+    shutil.copytree(trained.folder.path, tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy" / "data")
+    copy, source = load_trained(tmp_path / "copy", "cpu"), trained.folder.path / "table.csv"
+    assert scores(copy, source) == scores(trained, source)
+    with pytest.raises(RunFolderError, match="the rows that this run held out; name others with --examples") as caught:
+        evaluated(copy)
     assert str(caught.value).isprintable()
+
+
+def test_pictures_for_a_run_that_has_seen_none_are_refused_in_one_line(tmp_path: Path) -> None:
+    text = load_trained(make_run(tmp_path / "text"), "cpu")
+    listed = make_examples(tmp_path / "new")
+    with pytest.raises(RunFolderError, match="1 is a picture, and this run was not trained on pictures") as caught:
+        evaluated(text, listed)
+    assert str(caught.value).isprintable()
+    with pytest.raises(RunFolderError, match=r"0\.wav is a sound, and this run was not trained on sounds"):
+        evaluated(text, tmp_path / "new" / "*.wav")
+
+
+def test_all_labels_count_even_where_the_summary_remembers_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examples, "KNOWN_LABELS", 1)
+    run_folder = load_trained(make_answerer(tmp_path / "run", labels=("0", "1", "2")), "cpu")
+    summary = run_folder.folder.read_summary()
+    assert summary["labels"] == ["0"] and known_labels(run_folder.folder) == ("0", "1", "2")
+    figures = scores(run_folder)
+    assert (figures["score"], figures["accuracy_by_kind"]) == (summary["score"], summary["accuracy_by_kind"])
+
+
+def test_answers_that_were_written_are_said_to_be(trained: TrainedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "MOST_COMPARED", 1)
+    score: dict[str, str] = scores(trained)["score"]  # type: ignore[assignment]
+    is_single = trained.folder.read_summary()["labels"] == ["0", "1", "2"]
+    assert ("as there are 3 labels, right is what was written exactly" in score["note"]) == (not is_single)

@@ -2,12 +2,13 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 import sacrebleu
 
-from atinuke.errors import ConfigError, RunFolderError, SourceError
+from atinuke.errors import ConfigError, MissingExtraError, RunFolderError, SourceError
 from atinuke.evaluate.config import EvaluateConfig
 from atinuke.evaluate.run import run
 from atinuke.generate.loading import TrainedRun, load_trained
@@ -74,12 +75,23 @@ def test_a_source_that_is_too_long_is_cut_counted_and_scored(
     assert capsys.readouterr().err == "2 sources are longer than this network takes and were cut.\n"
 
 
+def test_a_missing_sacrebleu_is_told_before_anything_is_translated(
+    trained: TrainedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    monkeypatch.setattr(Translator, "translate", lambda _, texts: asked.append(texts))
+    with pytest.raises(MissingExtraError, match=r"atinuke\[translate\]"):
+        evaluated(trained.folder.path)
+    assert asked == []
+
+
 def test_pairs_that_are_skipped_are_said(
     trained: TrainedRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = pairs_file(tmp_path / "a.tsv", [("7 Katzen", ""), ("8 Katzen", "8 cats")])
     assert json.loads(evaluated(trained.folder.path, pairs=(name,), as_json=True))["sentences"] == 1
-    assert capsys.readouterr().err.startswith("Skipped 1 pairs: ")
+    assert capsys.readouterr().err.startswith("Skipped 1 pair: ")
 
 
 def test_two_files_of_unequal_length_are_refused_with_both_counts(trained: TrainedRun, tmp_path: Path) -> None:

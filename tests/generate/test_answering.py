@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from atinuke.generate.answering import Answers, rows_of, write_answer
+from atinuke.generate import answering
+from atinuke.generate.answering import Answers, write_answer, write_answers
 from atinuke.models import Atinuke
 from atinuke.models.config import PictureConfig, SoundConfig
 from atinuke.models.decoder import Decoder
@@ -44,6 +45,11 @@ def by_teacher_forcing(model: Decoder, prompt: list[int], labels: list[list[int]
             known.append(token)
         sums.append(total)
     return torch.stack(sums).log_softmax(dim=0)
+
+
+def one_row(prefix: Prefix, row: int) -> Prefix:
+    lengths = None if prefix.lengths is None else prefix.lengths[row : row + 1]
+    return Prefix(prefix.kind, prefix.values[row : row + 1], lengths)
 
 
 def rows(prompts: list[list[int]], filler: int = END) -> tuple[Tensor, Tensor]:
@@ -101,7 +107,7 @@ def test_a_prefix_is_seen_by_every_label(seeing: Atinuke, kind: str, labels: lis
         prefix = Prefix("sound", torch.rand(2, 1600) - 0.5, torch.tensor([1600, 900]))
     found = Answers(labels, END).log_chances(seeing, *rows([[3, 4], [6]]), prefix)
     for number, prompt in enumerate([[3, 4], [6]]):
-        own = rows_of(prefix, number, number + 1)
+        own = one_row(prefix, number)
         if all(len(label) == 1 for label in labels):
             with torch.no_grad():
                 logits = seeing(torch.tensor([[*prompt, END]]), None, "causal", own)[0, -1].double()
@@ -125,15 +131,16 @@ class Scripted(nn.Module):
 
     def __init__(self, script: list[int]) -> None:
         super().__init__()
-        self.script, self.given = script, []
+        self.script, self.max_len = script, 99
+        self.given: list[list[int]] = []
         self.anything = nn.Parameter(torch.zeros(1))
 
-    def forward(self, tokens: Tensor, cache: None, mask: str, prefix: Prefix | None) -> Tensor:
+    def forward(self, tokens: Tensor, cache: None, mask: str, prefix: Prefix | None, places: Tensor) -> Tensor:
         logits = torch.zeros(1, tokens.shape[1], 30)
         logits[0, -1, self.script[len(self.given)]] = 1.0
         logits[0, -1, 25] = 9.0  # an id of the network's own, as that of a mask is
         self.given.append(tokens[0].tolist())
-        return logits
+        return logits.flatten(0, 1)[places]
 
 
 def test_an_answer_is_written_until_its_end() -> None:
@@ -159,10 +166,55 @@ def test_an_answer_is_the_likeliest_token_each_time(seeing: Atinuke) -> None:
     assert write_answer(seeing, [3], prefix, end_id=END, vocab_size=23, most=6) == expected
 
 
-def test_rows_of_a_prefix_are_its_signals_and_their_lengths() -> None:
-    assert rows_of(None, 0, 2) is None
-    sound = rows_of(Prefix("sound", torch.arange(12.0).view(3, 4), torch.tensor([4, 3, 2])), 1, 3)
-    assert sound is not None and sound.lengths is not None
-    assert sound.values.tolist() == [[4, 5, 6, 7], [8, 9, 10, 11]] and sound.lengths.tolist() == [3, 2]
-    picture = rows_of(Prefix("picture", torch.zeros(3, 1, 2, 2)), 0, 2)
-    assert picture is not None and picture.values.shape == (2, 1, 2, 2) and picture.lengths is None
+@pytest.mark.parametrize("kind", [None, "picture", "sound"])
+def test_many_rows_are_written_as_each_alone(seeing: Atinuke, kind: str | None) -> None:
+    torch.manual_seed(3)
+    prompts: list[list[int]] = [[3, 4, 5, 6], [], [7]]
+    prefix = Prefix("picture", torch.rand(3, 1, 4, 4)) if kind == "picture" else None
+    if kind == "sound":
+        prefix = Prefix("sound", torch.rand(3, 1600) - 0.5, torch.tensor([1600, 900, 1200]))
+    for end in range(23):  # any id could be the end, so that some rows end before others
+        tokens, starts = rows(prompts, filler=17)
+        tokens[torch.arange(3), starts] = end
+        found = write_answers(seeing, tokens, starts, prefix, end_id=end, vocab_size=23, most=6)
+        for number, prompt in enumerate(prompts):
+            own = prefix and one_row(prefix, number)
+            assert found[number] == write_answer(seeing, prompt, own, end_id=end, vocab_size=23, most=6)
+
+
+@pytest.mark.parametrize(
+    ("script", "number", "ids"),
+    [
+        ([8, 9, END], 1, [8, 9]),
+        ([8, END], 0, [8]),
+        ([END], -1, []),
+        ([8, 9, 7, 6], -1, [8, 9, 7]),  # it goes on behind the longest label
+        ([6, END], -1, [6]),
+    ],
+)
+def test_of_very_many_labels_the_answer_is_the_one_that_is_written_exactly(
+    script: list[int], number: int, ids: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering, "MOST_COMPARED", 2)
+    answers, model = Answers([[8], [8, 9], [8, 7]], END), Scripted(script)
+    assert answers.choose(model, *rows([[3]]), None, vocab_size=23) == [(number, ids)]  # type: ignore[arg-type]
+
+
+def test_few_labels_are_compared_and_the_likeliest_is_the_answer(model: Decoder) -> None:
+    answers, (tokens, starts) = Answers(LABELS, END), rows([[3, 4], [6], []])
+    found = answers.choose(model, tokens, starts, None, vocab_size=23)
+    best = answers.log_chances(model, tokens, starts, None).argmax(dim=1).tolist()
+    assert found == [(number, LABELS[number]) for number in best]
+
+
+@pytest.mark.parametrize("most_compared", [1, 256])
+def test_labels_longer_than_what_the_network_has_places_for_are_asked_for_all_the_same(
+    most_compared: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network with learned positions fails on a row of one token too many."""
+    monkeypatch.setattr(answering, "MOST_COMPARED", most_compared)
+    gpt = tiny_model("gpt", vocab_size=23, context=2)
+    answers, long = Answers(LABELS, END), [3, 4, 5, 6, 7, 8]
+    found = answers.choose(gpt, *rows([long, [6]]), None, vocab_size=23)
+    assert found[:1] == answers.choose(gpt, *rows([long[-3:]]), None, vocab_size=23)  # 3 + the end + 4 are 8
+    assert found[1:] == answers.choose(gpt, *rows([[6]]), None, vocab_size=23)

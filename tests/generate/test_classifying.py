@@ -61,6 +61,16 @@ def test_columns_may_come_in_another_order_and_among_others(trained: TrainedRun,
     assert (answer, chances) == (same, equal)
 
 
+def test_a_file_of_the_one_column_that_is_needed_is_enough(tmp_path: Path) -> None:
+    run_folder = make_classifier(
+        tmp_path / "run", table="x,y\n" + "".join(f"{n},{n}.5\n" for n in range(30)), label="y"
+    )
+    trained = load_trained(run_folder, "cpu")
+    [(place, answer, _)] = classify_table(trained, table(tmp_path / "new.csv", "x\n3\n"))
+    [(_, same, _)] = classify_table(trained, table(tmp_path / "more.csv", "x,y\n3,\n"))
+    assert place.endswith("new.csv:2") and answer == same
+
+
 def test_a_network_that_gives_a_number_gives_it_alone(pricing: TrainedRun, tmp_path: Path) -> None:
     [(_, answer, chances)] = classify_table(pricing, table(tmp_path / "new.csv", "x,y\n3,9\n"))
     with torch.no_grad():
@@ -75,7 +85,7 @@ def test_rows_that_are_skipped_are_said_with_their_lines(
     found = list(classify_table(trained, table(tmp_path / "new.csv", text)))
     assert [place.rpartition(":")[2] for place, _, _ in found] == ["2", "5"]
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 3 and all(line.startswith("Skipped 1 rows: ") for line in said)
+    assert len(said) == 3 and all(line.startswith("Skipped 1 row: ") for line in said)
     for reason, line in (("column green", 3), ("column blue", 4), ("another number of cells", 6)):
         assert any(reason in each and f"new.csv:{line})" in each for each in said)
 

@@ -31,7 +31,7 @@ def model(trained: TrainedRun) -> Bert:
 def by_hand(trained: TrainedRun, prompt: str) -> torch.Tensor:
     """(masks, V): the chances of every token behind each mask, from the logits of all positions."""
     mask_id, end_id, vocab_size = 300, trained.tokenizer.end_id, 300
-    parts = [trained.tokenizer.encode(part).tolist() for part in prompt.split("<mask>")]
+    parts = [trained.tokenizer.encode(part).tolist() for part in prompt.replace(" <mask>", "<mask>").split("<mask>")]
     row = [end_id, *parts[0]]
     for part in parts[1:]:
         row += [mask_id, *part]
@@ -70,7 +70,7 @@ def test_probabilities_of_all_tokens_sum_to_one_and_fall(trained: TrainedRun) ->
 
 def test_the_likeliest_tokens_stand_in_the_places_of_the_masks(trained: TrainedRun) -> None:
     filled, [first, second] = fill_prompt(trained, "a <mask> and <mask> men")
-    assert filled == f"a {first[0].text} and {second[0].text} men"
+    assert filled == f"a{first[0].text} and{second[0].text} men"  # a piece brings its own space along
 
 
 def test_words_on_both_sides_of_a_mask_matter(trained: TrainedRun) -> None:

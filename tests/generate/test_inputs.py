@@ -194,3 +194,25 @@ def test_what_was_answered_before_a_bad_file_is_there(trained: TrainedRun, tmp_p
     with pytest.raises(SourceError):
         run(GenerateConfig.model_validate(asked), out)
     assert out.getvalue().startswith(f"{good}: ")
+
+
+def test_a_text_that_is_too_long_is_cut_and_that_is_said(
+    trained: TrainedRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = "Humpty Dumpty sat on a wall. " * 40
+    room = trained.context - 2  # the end, and a label of one token
+    ids = trained.tokenizer.encode(whole).tolist()
+    answer = answer_text(trained, whole)
+    said = capsys.readouterr().err
+    assert said.endswith(f"… was cut from {len(ids):,} to its first {room} tokens: so many are read at once.\n")
+    with torch.no_grad():
+        logits = trained.decoder(torch.tensor([[*ids[:room], trained.tokenizer.end_id]]))[0, -1].double()
+    labels = [int(trained.tokenizer.encode(label)[0]) for label in LABELS]
+    expected = dict(zip(LABELS, logits[labels].softmax(dim=0).tolist(), strict=True))
+    assert answer.facts["probabilities"] == pytest.approx(expected, abs=1e-5)
+    assert answer.facts["input"] == whole
+
+
+def test_a_question_that_is_too_long_is_refused(trained: TrainedRun, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"The question has .* tokens .* give a shorter one"):
+        list(answer_inputs(trained, [write_picture(tmp_path / "a.pgm")], "Which is it? " * 40))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from atinuke.data.pairs import Layout, longest_source
 from atinuke.errors import ConfigError, RunFolderError
 from atinuke.generate import translating
 from atinuke.generate.beam import SearchRules, write_all
@@ -93,6 +94,13 @@ def test_a_text_that_is_too_long_is_refused_in_one_line(trained: TrainedRun) -> 
     with pytest.raises(ConfigError, match=rf"tokens; this network was trained for at most {most}\.") as caught:
         list(Translator.of_run(trained).translate(["short", "Ma\x1b\nuer " * 60]))
     assert str(caught.value).isprintable()
+
+
+def test_as_long_a_source_is_accepted_as_was_learned_from(trained: TrainedRun) -> None:
+    translator = Translator.of_run(trained)
+    layout: Layout = "decoder-only" if isinstance(trained.model, Decoder) else "encoder-decoder"
+    longest = longest_source(trained.context, layout)
+    assert translator.longest_source == longest == (24 if layout == "decoder-only" else 48)
 
 
 def test_the_longest_text_that_is_accepted_is_translated(trained: TrainedRun) -> None:

@@ -40,7 +40,7 @@ def test_rows_with_gaps_are_skipped_counted_and_said(here: Path, train: Train) -
         "missing in column kind (plants.csv:28)",
         "another number of cells than the header has (plants.csv:29)",
     ):
-        assert f"Skipped 1 rows: {reason}." in said
+        assert f"Skipped 1 row: {reason}." in said
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,14 @@ def test_a_regression_answers_in_the_units_of_its_targets() -> None:
     assert (model(numbers)[:, 0] - targets).abs().mean() < 0.05 * 1e6
 
 
+def test_under_autocast_a_regression_keeps_the_digits_of_its_targets() -> None:
+    numbers, model = table_of(), NumberPerceptron(3, 0, 5, 2)
+    model.standardise(numbers, numbers[:, 0])
+    with torch.autocast("cpu", torch.bfloat16):
+        found = model(numbers)
+    assert_close(found[:, 0], numbers[:, 0].mean().expand(50))  # bfloat16 knows 1992, 2000, 2008
+
+
 def test_it_learns_a_border_that_is_not_straight() -> None:
     """Exclusive or: without a hidden layer it cannot be done."""
     torch.manual_seed(0)

@@ -149,7 +149,7 @@ ON_THE_PAGE = {
         "A bert model",
         "1.988 pseudo-bits per byte on unseen text Lower is better. 2,000 of 55,988 tokens, each hidden by itself.",
         "not comparable with bits per byte",
-        "Masked tokens seen 640 10 steps, 2.50 passes over the text",
+        "Tokens seen 640 10 steps, 2.50 passes over the text",
         "512 tokens per step",
         "Vocabulary 600",
         "tokens 5,120 5,120 +0.0%",
@@ -249,7 +249,7 @@ COMMANDS = {
 }
 COMMANDS["numbers"] = COMMANDS["table"]
 UNITS = {
-    "masked": ("masked tokens", "nats/masked token"),
+    "masked": ("tokens", "nats/masked token"),
     "translation": ("target tokens", "nats/target token"),
     "examples": ("answer tokens", "nats/answer token"),
     "table": ("rows", "nats/row"),

@@ -1,5 +1,6 @@
 """A new network begins with a trained one's embeddings: copied where a token is shared, else the mean of its pieces."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from atinuke.tokenizers import train_tokenizer
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.train.config import TrainConfig
 from atinuke.train.inheriting import Heritage, with_inherited_width
+from atinuke.train.objectives import next_token
 from atinuke.train.run import run
 from atinuke.weights import read_tensors
 
@@ -43,7 +45,7 @@ def fresh(kind: ModelKind, vocab_size: int) -> torch.nn.Module:
 def test_the_same_tokenizer_gives_the_same_tables_to_the_bit(runs: dict[str, Path]) -> None:
     heritage = Heritage.read(runs["llama"])
     model = fresh("llama", heritage.tokenizer.vocab_size)
-    counts = heritage.pass_on(model, Tokenizer.load(RunFolder(runs["llama"]).tokenizer))
+    counts = heritage.pass_on(model, Tokenizer.load(RunFolder(runs["llama"]).tokenizer), "llama")
     saved = read_tensors(RunFolder(runs["llama"]).model)
     own = dict(model.named_parameters())
     for name in ("embedding.weight", "head.weight"):
@@ -58,7 +60,7 @@ def test_shared_tokens_are_copied_and_others_are_the_mean_of_their_pieces(
     heritage = Heritage.read(runs["gpt"])
     old, table = heritage.tokenizer, read_tensors(RunFolder(runs["gpt"]).model)["embedding.weight"]
     model = fresh("gpt", yoruba.vocab_size)
-    counts = heritage.pass_on(model, yoruba)
+    counts = heritage.pass_on(model, yoruba, "gpt")
     found = model.get_parameter("embedding.weight")
     number_of = {old.token_bytes(id): id for id in reversed(range(old.vocab_size))}
     copied = averaged = 0
@@ -85,7 +87,7 @@ def test_where_no_piece_is_known_a_token_begins_as_the_mean_of_all(tmp_path: Pat
     heritage = Heritage.read(make_run(tmp_path / "run", "gpt", tokenizer="word"))
     letters = train_tokenizer("bpe", [TEXT], 280)
     model = fresh("gpt", letters.vocab_size)
-    heritage.pass_on(model, letters)
+    heritage.pass_on(model, letters, "gpt")
     unknown = next(id for id in range(letters.vocab_size) if letters.token_bytes(id) == piece)
     table = heritage.tables["embedding.weight"]
     assert_close(model.get_parameter("embedding.weight")[unknown], table.mean(dim=0))
@@ -99,7 +101,7 @@ def test_a_read_out_of_its_own_is_inherited_by_a_network_that_has_one(
 ) -> None:
     heritage, model = Heritage.read(runs[old]), fresh(new, yoruba.vocab_size)
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    heritage.pass_on(model, yoruba)
+    heritage.pass_on(model, yoruba, new)
     changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
     assert changed == ({"embedding.weight", "head.weight"} if head_is_inherited else {"embedding.weight"})
     if head_is_inherited:
@@ -112,9 +114,23 @@ def test_the_read_out_of_a_perceptron_is_left_alone_as_it_stands_behind_another_
     model = fresh("perceptron", heritage.tokenizer.vocab_size)
     head = model.get_parameter("head.weight").clone()
     assert head.shape[1] != heritage.network.model_dim
-    heritage.pass_on(model, heritage.tokenizer)
+    before = model.get_parameter("embedding.weight").clone()
+    heritage.pass_on(model, heritage.tokenizer, "perceptron")
     assert torch.equal(model.get_parameter("head.weight"), head)
-    assert torch.equal(model.get_parameter("embedding.weight"), heritage.tables["embedding.weight"])
+    found, table = model.get_parameter("embedding.weight"), heritage.tables["embedding.weight"]
+    assert_close(found / found.norm(), table / table.norm())
+    assert_close(found.square().mean(), before.square().mean())
+
+
+def test_between_kinds_of_networks_vectors_are_scaled_so_that_the_first_loss_stays_sane(runs: dict[str, Path]) -> None:
+    """Embeddings a hundred times as large as a tied read-out expects would begin with a loss of hundreds of nats."""
+    heritage = Heritage.read(runs["llama"])
+    model = fresh("gpt", heritage.tokenizer.vocab_size)
+    tokens = torch.randint(heritage.tokenizer.vocab_size, (4, 17), generator=torch.Generator().manual_seed(0))
+    plain = next_token(model(tokens[:, :-1]), tokens[:, 1:]).item()
+    large = replace(heritage, tables={"embedding.weight": 100 * heritage.tables["embedding.weight"]})
+    large.pass_on(model, heritage.tokenizer, "gpt")
+    assert next_token(model(tokens[:, :-1]), tokens[:, 1:]).item() < 1.2 * plain
 
 
 def test_the_id_of_a_masked_token_is_neither_taken_nor_overwritten(runs: dict[str, Path], yoruba: Tokenizer) -> None:
@@ -123,7 +139,7 @@ def test_the_id_of_a_masked_token_is_neither_taken_nor_overwritten(runs: dict[st
     assert heritage.tables["embedding.weight"].shape[0] == known + 1
     model = fresh("bert", yoruba.vocab_size + 1)
     mask = model.get_parameter("embedding.weight")[-1].clone()
-    heritage.pass_on(model, yoruba)
+    heritage.pass_on(model, yoruba, "bert")
     found = model.get_parameter("embedding.weight")
     assert torch.equal(found[-1], mask) and not torch.equal(found[0], mask)
     assert torch.equal(found[yoruba.end_id], heritage.tables["embedding.weight"][heritage.tokenizer.end_id])
@@ -141,7 +157,7 @@ def test_training_starts_from_the_inherited_tables(runs: dict[str, Path], tmp_pa
     start = read_tensors(folder.state / "step-00000000" / "model.safetensors")
     heritage, tokenizer = Heritage.read(runs["llama"]), Tokenizer.load(folder.tokenizer)
     expected = build_model(tiny_network("llama", vocab_size=tokenizer.vocab_size))
-    counts = heritage.pass_on(expected, tokenizer)
+    counts = heritage.pass_on(expected, tokenizer, "llama")
     for name in ("embedding.weight", "head.weight"):
         assert torch.equal(start[name], expected.get_parameter(name))
     assert any(f"{counts['copied']:,} tokens copied, {counts['averaged']:,} averaged" in line for line in listener.said)
@@ -158,14 +174,15 @@ def test_the_width_is_taken_over_where_it_is_left_open_and_another_is_refused(ru
         with_inherited_width(other)
     with pytest.raises(ConfigError, match="width 24 and this network 16"):
         narrow = tiny_network("gpt", vocab_size=300).model_copy(update={"model_dim": 16, "key_dim": 16})
-        Heritage.read(path).pass_on(build_model(narrow), Heritage.read(path).tokenizer)
+        Heritage.read(path).pass_on(build_model(narrow), Heritage.read(path).tokenizer, "gpt")
 
 
 def test_a_network_without_embeddings_inherits_none(runs: dict[str, Path]) -> None:
     heritage = Heritage.read(runs["gpt"])
     network = tiny_network("perceptron", vocab_size=heritage.tokenizer.vocab_size)
     with pytest.raises(ConfigError, match="this network learns no embeddings; leave it out"):
-        heritage.pass_on(build_model(network.model_copy(update={"token_input": "one-hot"})), heritage.tokenizer)
+        blind = build_model(network.model_copy(update={"token_input": "one-hot"}))
+        heritage.pass_on(blind, heritage.tokenizer, "perceptron")
 
 
 def test_what_holds_no_embeddings_is_named(tmp_path: Path) -> None:

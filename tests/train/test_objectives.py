@@ -6,13 +6,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import log_loss, mean_squared_error
+from sklearn.metrics import log_loss, mean_squared_error, r2_score
 from torch import Tensor
 from torch.testing import assert_close
 
 from atinuke.data.batches.batch import IGNORE
 from atinuke.models.bert import BertOutput
-from atinuke.train.objectives import classification, masked_and_next_sentence, next_token, regression, smoothed
+from atinuke.train.objectives import (
+    classification,
+    masked_and_next_sentence,
+    next_token,
+    regression,
+    smoothed,
+    standardised,
+)
 
 
 def drawn(*shape: int) -> Tensor:
@@ -102,3 +109,11 @@ def test_regression_is_the_mean_squared_error_of_scikit_learn() -> None:
     numbers, targets = drawn(8, 1), drawn(8)
     expected = mean_squared_error(targets.numpy(), numbers[:, 0].numpy())
     assert regression(numbers, targets).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_standardised_errors_of_what_answers_the_mean_are_the_part_that_r2_lacks() -> None:
+    targets = torch.tensor([1e12, 4e12, 2e12, 5e11])
+    spread = targets.double().std(correction=0).item()
+    for numbers in (targets.mean().expand(4), torch.tensor([2e12, 3e12, 2e12, 1e12])):
+        expected = 1 - r2_score(targets.numpy(), numbers.numpy())
+        assert standardised(spread)(numbers[:, None], targets).item() == pytest.approx(expected, rel=1e-5)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from atinuke.config import Settings, build_settings, nearest, printable, validate
+from atinuke.config import Settings, build_settings, flat_settings, nearest, printable, validate
 from atinuke.errors import ConfigError
 from atinuke.models.config import ModelKind
 from atinuke.train.config import BudgetConfig, TrainConfig, with_a_budget
@@ -120,7 +120,7 @@ def command_of(cfg: CompareConfig, out: Path) -> list[str]:
     """Words that, typed after `atinuke compare`, ask for this comparison again."""
     data, budget = cfg.train.data, cfg.train.budget
     words: list[str] = [*cfg.networks, *data.sources]
-    standard = _flat(TrainConfig())
+    standard = flat_settings(TrainConfig())
     if data.pairs:
         words += ["--pairs", *data.pairs]
     if data.held_out:
@@ -132,7 +132,7 @@ def command_of(cfg: CompareConfig, out: Path) -> list[str]:
     if budget.tokens is not None:
         words += ["--tokens", str(budget.tokens)]
     words += ["--seeds", *map(str, cfg.chosen_seeds), "--out", str(out)]
-    for key, value in _flat(cfg.train).items():
+    for key, value in flat_settings(cfg.train).items():
         if key not in (*BUDGETS, "data.sources", "data.pairs", "data.held_out") and value != standard.get(key):
             words += ["--set", f"{key}={'null' if value is None else _as_toml(value)}"]
     return words
@@ -140,7 +140,7 @@ def command_of(cfg: CompareConfig, out: Path) -> list[str]:
 
 def differences(there: TrainConfig, here: TrainConfig) -> list[str]:
     """ "key is A there and B here" for each setting that differs."""
-    before, now = _flat(there), _flat(here)
+    before, now = flat_settings(there), flat_settings(here)
     return [
         f"{key} is {_as_toml(before.get(key))} there and {_as_toml(now.get(key))} here"
         for key in sorted(before.keys() | now.keys())
@@ -174,18 +174,6 @@ def _is_pipe(word: str) -> bool:
         return stat.S_ISFIFO(os.stat(word).st_mode)
     except (OSError, ValueError):
         return False
-
-
-def _flat(cfg: TrainConfig) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    todo: list[tuple[str, Any]] = [("", cfg.model_dump(mode="json"))]
-    while todo:
-        prefix, value = todo.pop()
-        if isinstance(value, dict):
-            todo += [(f"{prefix}.{key}" if prefix else key, inner) for key, inner in reversed(value.items())]
-        else:
-            flat[prefix] = value
-    return flat
 
 
 def _as_toml(value: Any) -> str:

@@ -10,6 +10,7 @@
 
 import fnmatch
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,15 +93,26 @@ def iter_raw(specs: Sequence[str], notes: ExampleNotes) -> Iterator[RawExample]:
     """The examples of all `specs`, in order; SourceError for a spec that is none."""
     for spec in specs:
         archive, pattern = _split_archive(spec)
-        name = os.path.basename(without_compression(spec)).lower()
         if archive:
             yield from _in_archive(archive, pattern, notes)
-        elif os.path.isfile(spec) and name.endswith(LISTING_ENDINGS):
+        elif (form := _form(spec)) == "listing":
             yield from _in_listing(spec, notes)
-        elif os.path.isfile(spec) and "idx" in name and kind_of(name) is None:
+        elif form == "idx":
             yield from _in_idx(spec)
         else:
             yield from _in_files(spec, notes)
+
+
+def first_of_each_kind(specs: Sequence[str]) -> dict[Kind, str]:
+    """The name of the first example of each kind that there is, by names and listings alone: no content is read.
+
+    SourceError for a spec that is none; what is damaged is left for the reading itself to say.
+    """
+    found: dict[Kind, str] = {}
+    for spec in specs:
+        for name, kind in _iter_kinds(spec):
+            found.setdefault(kind, name)
+    return found
 
 
 def counted(count: int, noun: str) -> str:
@@ -125,6 +137,36 @@ def labels_of(names: Sequence[str]) -> list[str]:
     beginnings = [stem.partition("_")[0].strip() for stem in stems]
     tells_labels = 1 < len(set(beginnings)) < len(names) and all("_" in stem for stem in stems)
     return beginnings if tells_labels else folders
+
+
+def _iter_kinds(spec: str) -> Iterator[tuple[str, Kind]]:
+    archive, pattern = _split_archive(spec)
+    form = "archive" if archive else _form(spec)
+    if form == "idx":
+        yield spec, "picture"
+    elif form == "listing":
+        for number, row in _listed_rows(spec, RowNotes()):
+            kinds = _kinds_in(row)
+            if len(kinds) == 1:
+                yield f"{spec}:{number}", kinds[0]
+    else:
+        for name in _member_names(archive, pattern) if archive else [file.name for file in find_files(spec).files]:
+            if (kind := kind_of(name)) is not None:
+                yield name, kind
+
+
+def _member_names(path: str, pattern: str) -> list[str]:
+    try:
+        return [member.name for member in iter_members(path, path) if _matches(member.name[len(path) + 1 :], pattern)]
+    except Unusable:
+        return []
+
+
+def _form(spec: str) -> Literal["listing", "idx", "files"]:
+    name = os.path.basename(without_compression(spec)).lower()
+    if os.path.isfile(spec) and name.endswith(LISTING_ENDINGS):
+        return "listing"
+    return "idx" if os.path.isfile(spec) and "idx" in name and kind_of(name) is None else "files"
 
 
 # --- Folders, globs, archives ---
@@ -185,6 +227,8 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _read_file(path: str) -> bytes:
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would be waited for, perhaps for ever
+            raise Unusable("not a regular file")
         with open(path, "rb") as file:
             return _bounded(file.read(MOST_FILE_BYTES + 1), MOST_FILE_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a NUL in a name from a listing
@@ -284,7 +328,7 @@ def _listed_rows(spec: str, notes: RowNotes) -> Iterator[tuple[int, dict[str, An
 
 
 def _example_of(name: str, row: dict[str, Any], folder: str) -> RawExample:
-    kinds = [kind for kind in KINDS if row.get(kind) not in (None, "")]
+    kinds = _kinds_in(row)
     if len(kinds) != 1:
         raise Unusable(f"{' and '.join(kinds) or 'none of picture, sound and text'}; expected one of the three")
     kind = kinds[0]
@@ -295,6 +339,10 @@ def _example_of(name: str, row: dict[str, Any], folder: str) -> RawExample:
     question = _checked(_plain(row.get("question", ""), "question"), "question", may_be_empty=True)
     content = _checked(value, kind) if kind == "text" else _read_file(os.path.join(folder, value))
     return RawExample(name, kind, content, label, question)
+
+
+def _kinds_in(row: dict[str, Any]) -> list[Kind]:
+    return [kind for kind in KINDS if row.get(kind) not in (None, "")]
 
 
 def _plain(value: Any, what: str) -> str:

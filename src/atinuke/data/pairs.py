@@ -23,7 +23,17 @@ from atinuke.data.translations import Pair, Pairs, read_pairs, split_pairs
 from atinuke.durable import CHECKSUMS, printable, read_json, verify_folder, write_folder_atomic
 from atinuke.errors import ConfigError, DamagedFileError, RunFolderError, SourceError
 
-__all__ = ["EncodedPairs", "Layout", "Pair", "PairCorpus", "Pairs", "read_pairs", "split_pairs", "write_pairs"]
+__all__ = [
+    "EncodedPairs",
+    "Layout",
+    "Pair",
+    "PairCorpus",
+    "Pairs",
+    "longest_source",
+    "read_pairs",
+    "split_pairs",
+    "write_pairs",
+]
 
 Layout: TypeAlias = Literal["encoder-decoder", "decoder-only"]
 """Source and target apart; or one sequence: source, end token, target, end token."""
@@ -201,6 +211,14 @@ def _encode(
     return kept, (sum(lengths[::2]), sum(lengths[1::2]))
 
 
+def longest_source(max_len: int, layout: Layout) -> int:
+    """Tokens of the longest source that is learned from and translated; in one sequence the target has the other half.
+
+    The same for both, so that every source that is translated is of a length that was learned.
+    """
+    return max_len // 2 if layout == "decoder-only" else max_len
+
+
 def _nothing_fits(count: int, which: str, notes: RowNotes) -> SourceError:
     return SourceError(
         f"None of the {count:,} {which}pairs fits the network: {'; '.join(notes.counts)}. "
@@ -226,10 +244,10 @@ def _misfit(source: int, target: int, max_len: int, layout: Layout) -> str:
     """Why a pair of these lengths in tokens cannot be learned from; "" when it can."""
     if not source or not target:
         return "a side without tokens"
+    if source > longest_source(max_len, layout):
+        return f"source longer than {'half of ' if layout == 'decoder-only' else ''}max_len {max_len}"
     if layout == "decoder-only":
         return "" if source + 1 + target <= max_len else f"source and target together longer than max_len {max_len}"
-    if source > max_len:
-        return f"source longer than max_len {max_len}"
     return "" if target + 1 <= max_len else f"target longer than max_len {max_len}"  # a start token precedes it
 
 

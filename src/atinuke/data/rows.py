@@ -7,7 +7,9 @@ short beside running text. Encodings and compression are those of any other text
 import csv
 import io
 import json
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +30,10 @@ from atinuke.errors import SourceError
 
 NAMED_PLACES = 20
 """So many places are remembered for each reason; all are counted."""
+
+LONGEST_CELL = 2**31 - 1
+"""The most that Python's csv takes as its limit everywhere."""
+_one_limit = threading.Lock()
 
 DELIMITERS = {".tsv": "\t", ".tab": "\t", ".csv": ","}
 
@@ -53,11 +59,11 @@ class RowNotes:
             named.append(place)
 
     def describe(self, noun: str, named: int = 3) -> list[str]:
-        """Sentences for people, one line each; `noun` is what a row is called: "pairs". Not markup: print them raw."""
+        """Sentences for people, one line each; `noun` is what rows are called: "pairs". Not markup: print them raw."""
         lines = list(self.remarks)
         for reason, count in self.counts.items():
             places = ", ".join(self.places[reason][:named]) + (", …" if count > named else "")
-            lines.append(f"Skipped {count:,} {noun}: {reason} ({places}).")
+            lines.append(f"Skipped {count:,} {noun.removesuffix('s') if count == 1 else noun}: {reason} ({places}).")
         return lines
 
     def facts(self) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
@@ -154,9 +160,23 @@ def _quoted_rows(text: str, delimiter: str) -> list[Row] | None:
     rows: list[Row] = []
     begins = 1
     try:
-        for cells in reader:
-            rows.append(Row(begins, cells))
-            begins = reader.line_num + 1
+        with _cells_as_long_as(text):
+            for cells in reader:
+                rows.append(Row(begins, cells))
+                begins = reader.line_num + 1
     except csv.Error:
         return None
     return rows
+
+
+@contextmanager
+def _cells_as_long_as(text: str) -> Iterator[None]:
+    """Python's csv takes a cell of more than 131,072 characters for an error; its limit is one for the whole process,
+    so that it is raised for one reader at a time, and put back."""
+    with _one_limit:
+        before = csv.field_size_limit()
+        csv.field_size_limit(max(before, min(len(text), LONGEST_CELL)))
+        try:
+            yield
+        finally:
+            csv.field_size_limit(before)

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NoReturn, TypeAlias
+from typing import Literal, NoReturn, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ Labels: TypeAlias = NDArray[np.int64] | NDArray[np.float32]
 
 MOST_NUMBERED_CLASSES = 20
 """Whole numbers of at most so many kinds are taken for names of classes."""
+NAMED_CLASSES = 3
+"""So many are named of the classes that were not trained on."""
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -46,6 +48,13 @@ class Table:
         """What is asked: to choose a class, or to give a number."""
         return "classification" if self.classes else "regression"
 
+    @classmethod
+    def without_rows(cls, columns: Sequence[str], label: str, classes: Sequence[str]) -> Self:
+        """What others are to be like, where the rows themselves are not at hand."""
+        numbers = np.empty((0, len(columns)), dtype=np.float32)
+        labels = np.empty(0, dtype=np.int64) if classes else np.empty(0, dtype=np.float32)
+        return cls(tuple(columns), numbers, labels, tuple(classes), label, "no rows", (), RowNotes())
+
     def __len__(self) -> int:
         return len(self.numbers)
 
@@ -64,14 +73,20 @@ class _Cells:
 
 
 def read_table(
-    specs: Sequence[str] | str, label: str | None = None, task: Task | None = None, *, like: Table | None = None
+    specs: Sequence[str] | str,
+    label: str | None = None,
+    task: Task | None = None,
+    *,
+    like: Table | None = None,
+    keep_unknown: bool = False,
 ) -> Table:
     """The table in some files with equal headers, each plain or compressed: .tsv by tabs, others by `,`, `;` or tab,
     whichever the header has most of. The first row of a file names its columns.
 
     `label` names the column that is to be found from the others; none: the last. `task` none: classification, unless
     all labels are numbers and not just whole numbers of at most MOST_NUMBERED_CLASSES kinds. `like`: the table that
-    this one is to be scored beside, whose columns, classes and task hold here too.
+    this one is to be scored beside, whose columns, classes and task hold here too; a row of another class is skipped,
+    or with `keep_unknown` kept, its class behind those of `like`.
 
     A row with a missing cell, or with one that is no finite number, is skipped. A column without any number is left
     out, and that is said. SourceError when the label column is missing or nothing is left.
@@ -80,20 +95,16 @@ def read_table(
     if not specs:
         raise SourceError("--examples names no table; expected a .csv or .tsv file with a header.")
     notes = RowNotes()
-    parts = [_cells_of(read_file(spec, notes), notes) for spec in specs]
-    cells = parts[0]
-    for other in parts[1:]:
-        if other.columns != cells.columns:
-            raise SourceError(f"{other.origin} has other columns than {cells.origin}; tables of one run have the same.")
-        cells.rows.extend(other.rows)
-    place = _find_label(cells, like.label if like else label)
+    cells = _cells_of_all(specs, notes)
+    place = _find_label(cells, label if like is None else like.label)
     columns = _choose_columns(cells, place, like, notes)
-    task, classes = _choose_task(cells, place, task, like)
+    task, classes = _choose_task(cells, place, task, like, keep_unknown)
+    ids = {name: id for id, name in enumerate(classes)}
     numbers: list[list[float]] = []
     labels: list[float] = []
     for where, row in cells.rows:
         values = [_number(row[column]) for column in columns]
-        answer = _label(row[place], task, classes)
+        answer = _number(row[place]) if task == "regression" else ids.get(row[place].strip())
         if None in values:
             column = cells.columns[columns[values.index(None)]]
             empty = not row[columns[values.index(None)]].strip()
@@ -106,6 +117,8 @@ def read_table(
             labels.append(answer)
     if not numbers:
         _refuse_empty(cells, notes)
+    if like is not None and classes:
+        _remark_unknown([classes[int(id)] for id in labels if id >= len(like.classes)], notes)
     table = Table(
         columns=tuple(cells.columns[column] for column in columns),
         numbers=np.array(numbers, dtype=np.float32).reshape(len(numbers), len(columns)),
@@ -116,7 +129,7 @@ def read_table(
         specs=specs,
         notes=notes,
     )
-    return table if like else _without_lost_classes(table)
+    return _without_lost_classes(table) if like is None else table
 
 
 def read_rows(spec: str, columns: Sequence[str]) -> tuple[NDArray[np.float32], list[str], RowNotes]:
@@ -147,6 +160,22 @@ def read_rows(spec: str, columns: Sequence[str]) -> tuple[NDArray[np.float32], l
     return np.array(numbers, dtype=np.float32), names, notes
 
 
+def _cells_of_all(specs: Sequence[str], notes: RowNotes) -> _Cells:
+    """The rows of files with equal headers, one after the other; of two columns at least."""
+    parts = [_cells_of(read_file(spec, notes), notes) for spec in specs]
+    cells = parts[0]
+    if len(cells.columns) < 2:
+        name = shown(cells.columns[0])
+        raise SourceError(
+            f"{cells.origin} has one column, {name}; expected two at least: numbers, and what is to be found."
+        )
+    for other in parts[1:]:
+        if other.columns != cells.columns:
+            raise SourceError(f"{other.origin} has other columns than {cells.origin}; tables of one run have the same.")
+        cells.rows.extend(other.rows)
+    return cells
+
+
 def _cells_of(file: TextFile, notes: RowNotes) -> _Cells:
     header_line = file.text.lstrip().partition("\n")[0]
     delimiter = "\t" if file.ending in (".tsv", ".tab") else max(",;\t", key=header_line.count)
@@ -160,10 +189,6 @@ def _cells_of(file: TextFile, notes: RowNotes) -> _Cells:
     twice = [column for column, count in Counter(columns).items() if count > 1]
     if twice:
         raise SourceError(f"{file.name} has two columns of the name {shown(twice[0])}; give each its own.")
-    if len(columns) < 2:
-        raise SourceError(
-            f"{file.name} has one column, {shown(columns[0])}; expected two at least: numbers, and what is to be found."
-        )
     return _Cells(columns, _whole_rows(file, rows, len(columns), notes), file.name)
 
 
@@ -191,7 +216,7 @@ def _find_label(cells: _Cells, label: str | None) -> int:
 
 def _choose_columns(cells: _Cells, label: int, like: Table | None, notes: RowNotes) -> list[int]:
     """Places of the columns that hold numbers."""
-    if like:
+    if like is not None:
         missing = [column for column in like.columns if column not in cells.columns]
         if missing:
             raise SourceError(f"{cells.origin} has no column {shown(missing[0])}, which was trained on. Add it.")
@@ -207,11 +232,14 @@ def _choose_columns(cells: _Cells, label: int, like: Table | None, notes: RowNot
     return kept
 
 
-def _choose_task(cells: _Cells, label: int, task: Task | None, like: Table | None) -> tuple[Task, tuple[str, ...]]:
+def _choose_task(
+    cells: _Cells, label: int, task: Task | None, like: Table | None, keep_unknown: bool
+) -> tuple[Task, tuple[str, ...]]:
     """What is asked, and the names of the classes."""
-    if like:
-        return like.task, like.classes
     names = {row[label].strip() for _, row in cells.rows} - {""}
+    if like is not None:
+        others = sorted(names - set(like.classes)) if like.classes and keep_unknown else ()
+        return like.task, (*like.classes, *others)
     numbers = [_number(name) for name in names]
     are_numbers = None not in numbers
     if task is None:
@@ -233,10 +261,12 @@ def _number(cell: str) -> float | None:
     return value if math.isfinite(value) and abs(value) <= LARGEST and "_" not in cell else None
 
 
-def _label(cell: str, task: Task, classes: tuple[str, ...]) -> float | None:
-    if task == "regression":
-        return _number(cell)
-    return classes.index(cell.strip()) if cell.strip() in classes else None
+def _remark_unknown(names: list[str], notes: RowNotes) -> None:
+    if names:
+        first = [shown(name) for name in dict.fromkeys(names)]
+        named = ", ".join(first[:NAMED_CLASSES]) + (", …" if len(first) > NAMED_CLASSES else "")
+        rows = "1 row is" if len(names) == 1 else f"{len(names):,} rows are"
+        notes.remarks.append(f"{rows} of a class that was not trained on: {named}.")
 
 
 def _refuse_empty(cells: _Cells, notes: RowNotes) -> NoReturn:

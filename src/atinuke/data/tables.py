@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from atinuke.config import Settings, one_line, validate
 from atinuke.data.picking import hash64
@@ -106,17 +105,6 @@ class TableSet:
     def facts(self) -> dict[str, Any]:
         """The index as JSON."""
         return self.index.model_dump(mode="json")
-
-    @property
-    def means(self) -> NDArray[np.float32]:
-        """(n,): of each column, over the rows that are trained on."""
-        return self.train.numbers.mean(axis=0, dtype=np.float64).astype(np.float32)
-
-    @property
-    def spreads(self) -> NDArray[np.float32]:
-        """(n,): standard deviation of each column over the rows that are trained on; 1 for one that never changes."""
-        spreads = self.train.numbers.std(axis=0, dtype=np.float64).astype(np.float32)
-        return np.where(spreads > 0, spreads, np.float32(1.0))
 
     @classmethod
     def open(cls, folder: Path) -> "TableSet":

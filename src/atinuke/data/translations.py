@@ -159,21 +159,25 @@ def _from_objects(file: TextFile, notes: RowNotes) -> Iterator[tuple[str, str, s
 def split_pairs(pairs: Pairs, held_out: Pairs | None = None) -> tuple[Pairs, Pairs]:
     """What is trained on, and what is held out to score with; no pair is in both.
 
-    `held_out`, when given, stays whole, and pairs that it shares with `pairs` go from training. Otherwise the pairs
-    of the sources with the smallest BLAKE2b hashes are held out, a twentieth and at most 1,000: all pairs of one
-    source fall on the same side, and reading order has no say.
+    All pairs of one source fall on the same side. `held_out`, when given, stays whole, and pairs of its sources go
+    from training, counted. Otherwise the pairs of the sources with the smallest BLAKE2b hashes are held out, a
+    twentieth and at most 1,000; reading order has no say.
     """
     if held_out is not None:
-        known = set(held_out.pairs)
+        known, sources = set(held_out.pairs), {source for source, _ in held_out.pairs}
         notes = deepcopy(pairs.notes)
         kept: list[Pair] = []
         for number, pair in enumerate(pairs.pairs, start=1):
             if pair in known:
                 notes.skip("also among the held-out pairs", f"pair {number}")
+            elif pair[0] in sources:
+                notes.skip("its source is held out, with another target", f"pair {number}")
             else:
                 kept.append(pair)
         if not kept:
-            raise SourceError(f"All {len(pairs):,} pairs are held out too, so none is left to train on. Give others.")
+            raise SourceError(
+                f"The sources of all {len(pairs):,} pairs are held out, so none is left to train on. Give others."
+            )
         return Pairs(kept, pairs.name, pairs.specs, notes), held_out
     most = max(1, min(HELD_OUT_PAIRS, round(HELD_OUT_FRACTION * len(pairs))))
     by_source: dict[str, list[int]] = {}

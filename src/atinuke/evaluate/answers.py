@@ -8,11 +8,12 @@ from typing import Any
 
 from atinuke.config import printable
 from atinuke.data.example_set import ExampleSet, write_examples
+from atinuke.data.example_sources import first_of_each_kind
 from atinuke.data.examples import ExampleSplit, PictureShape, read_examples
 from atinuke.errors import RunFolderError
 from atinuke.evaluate.config import EvaluateConfig
+from atinuke.generate.answering import known_labels
 from atinuke.generate.loading import TrainedRun
-from atinuke.models.decoder import Decoder
 from atinuke.train.lessons import examples as lesson
 from atinuke.train.lessons import tables
 
@@ -39,8 +40,13 @@ def _score_signals(trained: TrainedRun, cfg: EvaluateConfig) -> dict[str, Any]:
                 f"{printable(str(trained.folder.data))} is missing, and with it the examples that this run held out; "
                 "name others with --examples."
             )
-        return _figures(model, ExampleSet.open(trained.folder.data), trained, device)
+        own = ExampleSet.open(trained.folder.data)
+        return lesson.score_examples(model, own, trained.tokenizer, own.labels, device)
     network = trained.network
+    first = first_of_each_kind(cfg.examples)
+    for kind, is_known in (("picture", network.picture), ("sound", network.sound)):
+        if kind in first and not is_known:
+            raise RunFolderError(f"{printable(first[kind])} is a {kind}, and this run was not trained on {kind}s.")
     shape = network.picture
     read = read_examples(
         cfg.examples,
@@ -53,9 +59,5 @@ def _score_signals(trained: TrainedRun, cfg: EvaluateConfig) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         both = ExampleSplit(read.rows, read.rows, 0)
         examples = write_examples(both, read, trained.tokenizer, Path(folder) / "examples", max_tokens=network.context)
-        return _figures(model, examples, trained, device)
-
-
-def _figures(model: Decoder, examples: ExampleSet, trained: TrainedRun, device: Any) -> dict[str, Any]:
-    labels = trained.folder.read_summary().get("labels") or examples.labels
-    return lesson.score_examples(model, examples, trained.tokenizer, labels, device)
+        labels = known_labels(trained.folder) or examples.labels
+        return lesson.score_examples(model, examples, trained.tokenizer, labels, device)

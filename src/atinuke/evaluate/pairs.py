@@ -19,6 +19,7 @@ def score_pairs(trained: TrainedRun, cfg: EvaluateConfig) -> str:
     """
     translator = Translator.of_run(trained, beam=cfg.beam)
     name, pairs = _pairs(trained, cfg)
+    translation_scores([""], [""])  # says that sacrebleu is missing before hours of translating, not after
     sources, cut = translator.cut([source for source, _ in pairs])
     if cut:
         print(f"{cut:,} sources are longer than this network takes and were cut.", file=sys.stderr)

@@ -58,6 +58,8 @@ def fill_prompt(trained: TrainedRun, prompt: str, count: int = 5) -> tuple[str, 
         )
     model, mask_id = trained.model, trained.network.mask_id
     assert isinstance(model, Bert) and mask_id is not None
+    if trained.tokenizer.kind in ("bpe", "unigram"):  # a piece brings the space before it along
+        parts = [part.removesuffix(" ") for part in parts[:-1]] + parts[-1:]
     ids: list[int] = []
     for number, part in enumerate(parts):
         ids += [mask_id] if number else []

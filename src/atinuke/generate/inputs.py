@@ -14,7 +14,7 @@ from atinuke.data.example_sources import kind_of
 from atinuke.data.pictures import read_picture
 from atinuke.data.sounds import read_sound
 from atinuke.errors import ConfigError, RunFolderError
-from atinuke.generate.answering import Answers, write_answer
+from atinuke.generate.answering import Answers, known_labels, write_answer
 from atinuke.generate.classifying import classify_table
 from atinuke.generate.loading import TrainedRun
 from atinuke.models.config import ModelConfig
@@ -23,6 +23,8 @@ from atinuke.models.layers.prefix import Prefix
 LONGEST_ANSWER = 64
 """Tokens that are written freely, at most."""
 SHOWN_LABELS = 5
+SHOWN_CHARS = 60
+"""Of a text in a remark about it."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +48,32 @@ def answer_inputs(trained: TrainedRun, inputs: Sequence[str], question: str) -> 
                 yield Answer(line, {"input": place, "answer": text, "probabilities": dict(chances)})
         else:
             prefix = _read(trained.network, name, next(trained.model.parameters()).device)
-            yield _answer(trained, printable(name), {"input": name, "question": question}, question, prefix)
+            yield _ask(trained, name, question, prefix)
 
 
 def answer_text(trained: TrainedRun, text: str) -> Answer:
-    """The answer to a text, for a run that was trained on labelled ones."""
-    return _answer(trained, printable(text), {"input": text}, text, None)
+    """The answer to a text, for a run that was trained on labelled ones; one that is too long is cut, and that said."""
+    prompt, name = _ids(trained, text), printable(text)
+    longest = max(map(len, _label_ids(trained, known_labels(trained.folder))), default=1)
+    room = max(1, trained.context - 1 - longest)  # as in training: the answer has to fit behind it
+    if len(prompt) > room:
+        shown = name if len(name) <= SHOWN_CHARS else name[:SHOWN_CHARS] + "…"
+        _say(f"{shown} was cut from {len(prompt):,} to its first {room:,} tokens: so many are read at once.")
+    return _answer(trained, name, {"input": text}, prompt[:room], None)
 
 
-def _answer(trained: TrainedRun, name: str, asked: dict[str, Any], question: str, prefix: Prefix | None) -> Answer:
-    tokenizer, decoder = trained.tokenizer, trained.decoder
-    prompt = [int(id) for id in tokenizer.encode(question)]
+def _ask(trained: TrainedRun, name: str, question: str, prefix: Prefix) -> Answer:
+    prompt = _ids(trained, question)
     if len(prompt) >= trained.context:
         raise ConfigError(
             f"The question has {len(prompt):,} tokens and this network was trained for fewer than {trained.context:,}; "
             "give a shorter one."
         )
+    return _answer(trained, printable(name), {"input": name, "question": question}, prompt, prefix)
+
+
+def _answer(trained: TrainedRun, name: str, asked: dict[str, Any], prompt: list[int], prefix: Prefix | None) -> Answer:
+    tokenizer, decoder = trained.tokenizer, trained.decoder
     written = tokenizer.decode(
         write_answer(
             decoder,
@@ -69,21 +81,30 @@ def _answer(trained: TrainedRun, name: str, asked: dict[str, Any], question: str
             prefix,
             end_id=tokenizer.end_id,
             vocab_size=tokenizer.vocab_size,
-            most=LONGEST_ANSWER,
+            most=min(LONGEST_ANSWER, decoder.max_len - len(prompt)),
         )
     )
     chances: list[tuple[str, float]] = []
-    if labels := trained.folder.read_summary().get("labels"):
-        ids = [[int(id) for id in each] for each in tokenizer.encode_batch(labels)]
+    labels = known_labels(trained.folder)
+    answers = Answers(_label_ids(trained, labels), tokenizer.end_id)
+    if labels and answers.are_compared:
         device = next(decoder.parameters()).device
         tokens = torch.tensor([[*prompt, tokenizer.end_id]], device=device)
         start = torch.tensor([len(prompt)], device=device)
-        found = Answers(ids, tokenizer.end_id).log_chances(decoder, tokens, start, prefix)[0].exp().tolist()
+        found = answers.log_chances(decoder, tokens, start, prefix)[0].exp().tolist()
         chances = sorted(zip(labels, found, strict=True), key=lambda pair: -pair[1])[:SHOWN_LABELS]
     sure = next((chance for label, chance in chances if label == written), None)
     return Answer(
         f"{name}: {printable(written)}{_share(sure)}", {**asked, "answer": written, "probabilities": dict(chances)}
     )
+
+
+def _ids(trained: TrainedRun, text: str) -> list[int]:
+    return [int(id) for id in trained.tokenizer.encode(text)]
+
+
+def _label_ids(trained: TrainedRun, labels: Sequence[str]) -> list[list[int]]:
+    return [[int(id) for id in ids] for ids in trained.tokenizer.encode_batch(labels)]
 
 
 def _read(network: ModelConfig, name: str, device: torch.device) -> Prefix:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from atinuke.config import printable
+from atinuke.data.pairs import longest_source
 from atinuke.errors import ConfigError, RunFolderError
 from atinuke.generate.beam import SearchRules, write_all
 from atinuke.generate.loading import TrainedRun
@@ -101,5 +102,5 @@ class Translator:
 
     @property
     def longest_source(self) -> int:
-        """Tokens of the longest source that is accepted; a decoder needs room for the target beside it."""
-        return self.context // 2 if isinstance(self.model, Decoder) else self.context
+        """Tokens of the longest source that is accepted, as of those that were learned from."""
+        return longest_source(self.context, "decoder-only" if isinstance(self.model, Decoder) else "encoder-decoder")

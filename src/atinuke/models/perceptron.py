@@ -214,11 +214,11 @@ class NumberPerceptron(nn.Module):
             raise ValueError(
                 f"expected rows of {self.numbers} numbers, but the table has the shape {tuple(numbers.shape)}"
             )
-        means, spreads = _mean_and_spread(numbers)
+        means, spreads = mean_and_spread(numbers)
         self.means.copy_(means)
         self.spreads.copy_(spreads)
         if targets is not None and not self.classes:
-            mean, spread = _mean_and_spread(targets[:, None])
+            mean, spread = mean_and_spread(targets[:, None])
             self.target_mean.copy_(mean[0])
             self.target_spread.copy_(spread[0])
 
@@ -227,11 +227,17 @@ class NumberPerceptron(nn.Module):
         x = (numbers - self.means) / self.spreads
         for block in self.blocks:
             x = block(x)
-        return self.head(x) if self.classes else self.head(x) * self.target_spread + self.target_mean
+        if self.classes:
+            return self.head(x)
+        # not in bfloat16, which knows 8 bits of a mean
+        return self.head(x).to(self.target_mean.dtype) * self.target_spread + self.target_mean
 
 
-def _mean_and_spread(columns: Float[Tensor, "R N"]) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
-    """In float64: the spread of years or prices is small beside their size, and float32 would lose it."""
+def mean_and_spread(columns: Float[Tensor, "R N"]) -> tuple[Float[Tensor, " N"], Float[Tensor, " N"]]:
+    """Of each column its mean and standard deviation, the latter 1 where it never varies.
+
+    In float64: the spread of years or prices is small beside their size, and float32 would lose it.
+    """
     exact = columns.double()
     means, spreads = exact.mean(dim=0), exact.std(dim=0, correction=0)
     is_constant = columns.amax(dim=0) == columns.amin(dim=0)

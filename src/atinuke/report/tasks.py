@@ -151,7 +151,7 @@ MASKED = replace(
     TEXT,
     noun="masked language model",
     does="It fills in hidden tokens of text like the text that it was trained on, from both of their sides.",
-    unit="masked tokens",
+    unit="tokens",
     scores=("pseudo-bits per byte",),
     loss_unit="nats/masked token",
     loss_about="How badly hidden tokens were filled in, next-sentence judgement included where it is trained: "

@@ -95,6 +95,8 @@ def choose_compile(cfg: TrainConfig, device: torch.device, machine: Machine) -> 
     """Compiling takes its time before the first step; only a long budget on a GPU is sure to have it back."""
     if cfg.compile is not None:
         return cfg.compile
+    if cfg.model.kind == "bert":
+        return False  # another number of masked tokens in each batch would compile it anew each time
     can_compile = machine.compiler is not None and machine.has_python_headers
     return can_compile and device.type == "cuda" and (cfg.budget.time_s or 0.0) >= 300.0
 
@@ -196,7 +198,7 @@ def _resolve(model: ModelChoice, rung: int, context: int, tokens: float, text: T
     """`model` with its open sizes taken from a rung of the ladder."""
     model_dim = model.model_dim or LADDER[rung][0]
     head_dim = HEAD_DIM if model_dim < 512 else 2 * HEAD_DIM
-    key_dim = model.key_dim or (model_dim if model.head_count is None else _next_multiple(model_dim, model.head_count))
+    key_dim = model.key_dim or (model_dim if model.head_count is None else next_multiple(model_dim, model.head_count))
     head_count = model.head_count or next(n for n in range(max(1, key_dim // head_dim), 0, -1) if key_dim % n == 0)
     epochs = tokens / text.train_tokens
     has_table = model.kind in ("gpt", "bert")  # of learned positions: each costs a row
@@ -228,7 +230,8 @@ def _layer_count(model: ModelChoice, rung: int) -> int:
     return min(LADDER[rung][1], 2) if model.kind in ("rnn", "rnn-seq2seq", "perceptron") else LADDER[rung][1]
 
 
-def _next_multiple(number: int, of: int) -> int:
+def next_multiple(number: int, of: int) -> int:
+    """`number`, or the next one above it that `of` divides: a width that so many heads can share."""
     return math.ceil(number / of) * of
 
 

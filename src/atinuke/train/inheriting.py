@@ -61,10 +61,12 @@ class Heritage:
         return cls(path, network, Tokenizer.load(folder.tokenizer), tables)
 
     @torch.no_grad()
-    def pass_on(self, model: nn.Module, tokenizer: Tokenizer) -> dict[str, int]:
-        """Fills the tables of `model`; how many tokens were copied, and how many made of pieces.
+    def pass_on(self, model: nn.Module, tokenizer: Tokenizer, kind: str) -> dict[str, int]:
+        """Fills the tables of `model`, a network of `kind`; how many tokens were copied, how many made of pieces.
 
-        ConfigError where the widths differ: an embedding cannot be stretched.
+        Kinds of networks take embeddings of different sizes: between two of them the vectors are scaled to the root
+        mean square of those that they replace, and read-outs, which may begin at zero, stay as they are. ConfigError
+        where the widths differ: an embedding cannot be stretched.
         """
         own = dict(model.named_parameters())
         if TABLES[0] not in own:
@@ -72,15 +74,19 @@ class Heritage:
                 f"init_embeddings is {printable(self.path)}, and this network learns no embeddings; leave it out."
             )
         rows, copied = self._rows(tokenizer)
+        is_same = kind == self.network.kind
         for name, table in self.tables.items():
-            if name not in own:
+            if name not in own or (name != TABLES[0] and not is_same):
                 continue
             if own[name].shape[1] != table.shape[1]:
                 if name != TABLES[0]:
                     continue  # a perceptron reads out of its hidden layer, whose width is no embedding's
                 raise _other_width(self.path, table.shape[1], own[name].shape[1])
             known = table[: self.tokenizer.vocab_size]
-            own[name][: tokenizer.vocab_size] = torch.stack([known[pieces].mean(dim=0) for pieces in rows])
+            vectors = torch.stack([known[pieces].mean(dim=0) for pieces in rows])
+            if not is_same:
+                vectors *= own[name].square().mean().sqrt() / vectors.square().mean().sqrt().clamp(min=1e-12)
+            own[name][: tokenizer.vocab_size] = vectors
         return {"copied": copied, "averaged": len(rows) - copied}
 
     def _rows(self, tokenizer: Tokenizer) -> tuple[list[list[int]], int]:

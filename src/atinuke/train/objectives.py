@@ -53,6 +53,12 @@ def classification(logits: Float[Tensor, "B C"], classes: Int[Tensor, " B"]) -> 
     return F.cross_entropy(logits.float(), classes)
 
 
-def regression(numbers: Float[Tensor, "B 1"], targets: Float[Tensor, " B"]) -> Float[Tensor, ""]:
-    """Mean squared error."""
-    return F.mse_loss(numbers.float().squeeze(-1), targets.float())
+def regression(numbers: Float[Tensor, "B 1"], targets: Float[Tensor, " B"], spread: float = 1.0) -> Float[Tensor, ""]:
+    """Mean squared error, each error taken as a multiple of `spread`."""
+    errors = (numbers.float().squeeze(-1) - targets.float()) / spread
+    return errors.square().mean()
+
+
+def standardised(spread: float) -> Objective:
+    """`regression` in multiples of the targets' `spread`: in their own units, squares of prices leave float32."""
+    return partial(regression, spread=spread)

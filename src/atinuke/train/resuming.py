@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from atinuke.config import read_settings_file, validate
+from atinuke.config import flat_settings, read_settings_file, validate
 from atinuke.data.sources import Sources, short_name
 from atinuke.durable import discard_folder, write_atomic
 from atinuke.errors import DamagedFileError, RunFolderError
@@ -63,7 +63,7 @@ def save_request(folder: RunFolder, cfg: TrainConfig) -> None:
 
 def settings_fingerprint(cfg: TrainConfig) -> str:
     """Changes with any setting that a run must keep; config.json is plain text, where a changed digit still reads."""
-    kept = {key: value for key, value in _flat(cfg).items() if key.split(".")[0] not in FREE_TO_CHANGE}
+    kept = {key: value for key, value in flat_settings(cfg).items() if key.split(".")[0] not in FREE_TO_CHANGE}
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
@@ -164,21 +164,9 @@ def _read_config(path: Path) -> TrainConfig:
 
 def _differences(there: TrainConfig, here: TrainConfig) -> list[str]:
     """ "key is A there and B here" for what differs and may not."""
-    before, now = _flat(there), _flat(here)
+    before, now = flat_settings(there), flat_settings(here)
     return [
         f"{key} is {json.dumps(before.get(key))} there and {json.dumps(value)} here"
         for key, value in now.items()
         if before.get(key) != value and key.split(".")[0] not in FREE_TO_CHANGE
     ]
-
-
-def _flat(cfg: TrainConfig) -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    todo: list[tuple[str, Any]] = [("", cfg.model_dump(mode="json"))]
-    while todo:
-        prefix, value = todo.pop()
-        if isinstance(value, dict):
-            todo += [(f"{prefix}.{key}" if prefix else key, inner) for key, inner in reversed(value.items())]
-        else:
-            flat[prefix] = value
-    return flat

@@ -55,6 +55,11 @@ def run(cfg: TrainConfig, display: Display, *, already_s: float | None = None) -
     with display, stop.listening():
         beginning = find_beginning(cfg, display)
         folder = beginning.folder
+        if cfg.init_embeddings is not None and cfg.init_embeddings.resolve() == folder.path.resolve():
+            raise ConfigError(
+                f"init_embeddings and --out are both {folder.path}; a run cannot begin with its own embeddings. "
+                "Give another --out."
+            )
         folder.create()
         try:
             with folder.claim(), _processor_settings(), _memory_named():

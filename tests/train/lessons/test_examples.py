@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
+from atinuke.data.batches.examples import held_out_batches
+from atinuke.data.example_set import ExampleSet
 from atinuke.errors import ConfigError, SourceError
 from atinuke.run_folder import RunFolder
+from atinuke.train.lessons import examples
 
 Train = Callable[..., tuple[RunFolder, list[str]]]
 Material = dict[str, dict[str, Any]]
@@ -168,3 +172,59 @@ def test_the_embeddings_of_a_text_are_inherited_with_their_width(
     assert any("tokens copied" in line for line in said)
     with pytest.raises(ConfigError, match=r"width 20 and this network 16\. Give --set model\.model_dim=20"):
         train(tmp_path / "other", {**material["examples"], "init_embeddings": str(text.path)}, budget__steps=1)
+
+
+def test_a_network_that_sees_nothing_is_refused_before_a_picture_is_decoded(
+    train: Train, material: Material, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    cfg = {**material["examples"], "data.examples": [str(tmp_path / "broken.png")], "model.kind": "gpt"}
+    with pytest.raises(ConfigError, match=r"read by atinuke, and .*broken\.png is one"):
+        train(tmp_path / "run", cfg, budget__steps=1)
+
+
+def test_texts_longer_than_those_of_training_can_be_asked(train: Train, material: Material, tmp_path: Path) -> None:
+    cfg = {**material["examples"], "data.examples": listed(tmp_path, make(tmp_path, 8, "text")), "model.kind": "gpt"}
+    cfg |= {"model.context": None, "model.max_len": None}
+    model = train(tmp_path / "run", cfg, budget__steps=1)[0].read_config()["model"]
+    assert model["context"] == 256 and model["max_len"] == 256  # gpt learns its places: each costs a row
+    model = train(tmp_path / "short", {**cfg, "model.max_len": 40}, budget__steps=1)[0].read_config()["model"]
+    assert model["context"] == 40
+
+
+def test_heads_get_a_width_that_they_can_share(train: Train, settings: dict[str, Any], tmp_path: Path) -> None:
+    cfg = {**settings, "data.examples": listed(tmp_path, make(tmp_path, 4)), "model.head_count": 3}
+    cfg |= {"model.model_dim": None, "model.key_dim": None}
+    model = train(tmp_path / "run", cfg, budget__steps=1)[0].read_config()["model"]
+    assert model["model_dim"] == 128 and model["key_dim"] == 129
+
+
+def test_passes_are_counted_by_the_examples_that_were_seen(
+    train: Train, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    """One label in ten is long, and rare labels do not weigh as much as frequent ones."""
+    rows = [{"text": f"{n} aaa", "label": "no" if n % 10 else "x" * 30} for n in range(40)]
+    held_out = [{"text": "aaa", "label": "no"}]
+    cfg = {**settings, "data.examples": listed(tmp_path, rows), "batch_seqs": 10, "model.picture": None}
+    cfg |= {"data.held_out": listed(tmp_path, held_out, "held_out.jsonl")}
+    summary = train(tmp_path / "run", cfg, budget__steps=12)[0].read_summary()
+    assert summary["epochs"] == pytest.approx(12 * 10 / 40)
+
+
+@pytest.mark.parametrize("at_once", [2, 5])
+def test_the_estimate_is_over_batches_that_are_those_of_the_whole_held_out_part(
+    at_once: int, train: Train, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(examples, "ROWS_AT_ONCE", at_once)
+    cfg = {**settings, "data.examples": listed(tmp_path, make(tmp_path, 60))}
+    folder, _ = train(tmp_path / "run", cfg, budget__steps=1)
+    held_out = ExampleSet.open(folder.data)
+    whole = list(held_out_batches(held_out, batch_rows=at_once))
+    starts = [(kind, n) for kind, rows in held_out.held_out.items() for n in range(0, len(rows), at_once)]
+    assert len(starts) == len(whole) > 2
+    for (kind, start), expected in zip(starts, whole, strict=True):
+        found = examples._held_out_batch(held_out, kind, start, torch.device("cpu"))
+        assert torch.equal(found.targets, expected.batch.targets)
+        assert torch.equal(found.inputs[0], expected.batch.inputs[0])
+        if (prefix := found.inputs[3]) is not None:
+            assert torch.equal(prefix.values, expected.batch.inputs[3].values)

@@ -82,9 +82,12 @@ def test_pairs_to_score_with_are_used_whole_and_none_of_them_is_trained_on(
     pairs = words_for_words()[:40]
     cfg = {**material["pairs-seq2seq"], "data.pairs": [write(tmp_path / "a.tsv", pairs)]}
     cfg |= {"data.held_out": [write(tmp_path / "b.tsv", [*pairs[:5], ("ulu ono", "quite another one")])]}
-    data = train(tmp_path / "run", cfg, budget__steps=1)[0].read_summary()["data"]
-    assert (data["train_pairs"], data["held_out_pairs"]) == (35, 6)
-    assert data["skipped"][0][:2] == ["also among the held-out pairs", 5]
+    folder, said = train(tmp_path / "run", cfg, budget__steps=1)
+    data = folder.read_summary()["data"]
+    assert (data["train_pairs"], data["held_out_pairs"]) == (34, 6)
+    reasons = ["also among the held-out pairs", 5], ["its source is held out, with another target", 1]
+    assert [row[:2] for row in data["skipped"]] == [*reasons]
+    assert all(any(f"Skipped {count} pairs: {reason} (pair " in line for line in said) for reason, count in reasons)
 
 
 @pytest.mark.parametrize("name", ["pairs-seq2seq", "pairs-rnn", "pairs-decoder"])
@@ -97,11 +100,82 @@ def test_pairs_longer_than_the_network_reads_are_counted_and_said(
     skipped = {reason: count for reason, count, _ in folder.read_summary()["data"]["skipped"]}
     assert skipped.pop("empty source") == skipped.pop("empty target") == 1
     if name == "pairs-decoder":
-        assert skipped == {"source and target together longer than max_len 64": 2}
+        together = "source and target together longer than max_len 64"
+        assert skipped == {"source longer than half of max_len 64": 1, together: 1}
     else:
         assert skipped == {"source longer than max_len 64": 1, "target longer than max_len 64": 1}
     for reason, count in skipped.items():
         assert any(f"Skipped {count} pairs: {reason} (pair " in line for line in said)
+
+
+@pytest.mark.parametrize("name", ["pairs-seq2seq", "pairs-rnn", "pairs-decoder"])
+def test_a_held_out_source_that_is_too_long_is_cut_and_said_and_the_run_ends_whole(
+    name: str, train: Train, material: Material, tmp_path: Path
+) -> None:
+    cfg = {**material[name], "data.held_out": [write(tmp_path / "b.tsv", [("Mauer " * 400, "wall"), ("Ei", "egg")])]}
+    folder, said = train(tmp_path / "run", cfg, budget__steps=1)
+    summary = folder.read_summary()
+    assert folder.verify() and summary["finished_at"] and (summary["cut"], summary["sentences"]) == (1, 2)
+    assert "1 held-out sources are longer than this network takes and were cut." in said
+    assert "2 held-out pairs (1 sources cut), beam" in summary["score"]["note"]
+    long, short = summary["samples"]
+    assert ("Mauer " * 400).startswith(long["prompt"]) and 0 < len(long["prompt"]) < 400
+    assert (short["prompt"], short["reference"]) == ("Ei", "egg")
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_what_is_given_to_score_with_chooses_no_checkpoint(
+    held_out: bool, train: Train, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    estimates = itertools.count(1.0)  # each is worse than the one before
+    monkeypatch.setattr(lesson.PairLesson, "estimator", lambda *_: lambda _: next(estimates))
+    cfg = {**material["pairs-seq2seq"], "checkpoint.every_steps": 1}
+    cfg |= {"data.held_out": [write(tmp_path / "b.tsv", [("Ei und Ei", "egg and egg")])]} if held_out else {}
+    _, said = train(tmp_path / "run", cfg, budget__steps=3)
+    went_back = any("weights of step 1 did better on held-out text" in line for line in said)
+    assert went_back == (not held_out)
+
+
+def test_batch_seqs_is_refused_in_favour_of_batch_tokens(train: Train, material: Material, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"batch_seqs is 4; .* --set batch_tokens=") as told:
+        train(tmp_path / "run", {**material["pairs-seq2seq"], "batch_seqs": 4}, budget__steps=1)
+    assert "\n" not in str(told.value) and not (tmp_path / "run" / "config.json").exists()
+
+
+OPEN = {f"model.{size}": None for size in ("model_dim", "hidden_dim", "head_count", "context", "max_len")}
+
+
+@pytest.mark.parametrize(
+    ("asked", "chosen"),
+    [
+        ({"context": 2000}, {"context": 2000, "max_len": 2000}),
+        ({"context": 100}, {"context": 100, "max_len": 1024}),
+        ({"max_len": 90}, {"context": 90, "max_len": 90}),
+        ({"kind": "gpt"}, {"context": 256, "max_len": 256}),
+        ({"kind": "gpt", "context": 300}, {"context": 300, "max_len": 300}),
+        ({"kind": "atinuke"}, {"context": 256, "max_len": 1024}),
+        ({}, {"head_count": 4, "key_dim": 128}),
+        ({"head_count": 3}, {"head_count": 3, "key_dim": 129, "model_dim": 128}),
+        ({"kind": "llama", "kv_head_count": 2}, {"head_count": 4, "key_dim": 128}),
+        ({"kind": "llama", "kv_head_count": 3}, {"head_count": 3, "key_dim": 129}),
+    ],
+    ids=str,
+)
+def test_open_sizes_fit_those_that_are_set(
+    asked: dict[str, Any], chosen: dict[str, int], train: Train, material: Material, tmp_path: Path
+) -> None:
+    cfg = {**material["pairs-seq2seq"], **OPEN, **{f"model.{key}": value for key, value in asked.items()}}
+    network = train(tmp_path / "run", cfg, budget__steps=1)[0].read_config()["model"]
+    assert network.items() >= chosen.items()
+
+
+def test_sizes_that_no_choice_makes_fit_are_refused_in_one_line(
+    train: Train, material: Material, tmp_path: Path
+) -> None:
+    cfg = {**material["pairs-seq2seq"], **OPEN, "model.key_dim": 128, "model.kv_head_count": 3}
+    with pytest.raises(ConfigError, match="key_dim is 128 and head_count is 3") as told:
+        train(tmp_path / "run", cfg, budget__steps=1)
+    assert "\n" not in str(told.value)
 
 
 def test_when_nothing_fits_it_is_said_in_one_line(train: Train, material: Material, tmp_path: Path) -> None:

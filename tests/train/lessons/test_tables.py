@@ -54,6 +54,19 @@ def test_a_number_is_found_from_numbers(train: Train, tmp_path: Path) -> None:
     assert score["name"] == "R²" and score["value"] > 0.99
 
 
+def test_large_numbers_are_found_and_the_loss_is_in_multiples_of_their_spread(train: Train, tmp_path: Path) -> None:
+    drawn = np.random.default_rng(1).uniform(size=(300, 2))
+    lines = (f"{1e9 * a:.0f},{b:.5f},{4e12 * a * a:.0f}" for a, b in drawn)
+    table = settings(tmp_path / "t.csv", "people,b,gdp\n" + "\n".join(lines))
+    table |= {"data.label": "gdp", "budget.steps": 250, "optim.lr": 0.01}
+    folder, _ = train(tmp_path / "run", table)
+    summary = folder.read_summary()
+    assert summary["score"]["value"] > 0.99
+    assert max(float(sample["text"]) for sample in summary["samples"]) > 1e12
+    losses = [row["loss"] for row in folder.iter_metrics() if "loss" in row]
+    assert 0.3 < losses[0] < 3 and losses[-1] < 0.05
+
+
 def test_the_network_knows_the_mean_and_spread_of_each_column_that_it_trains_on(train: Train, tmp_path: Path) -> None:
     folder, _ = train(tmp_path / "run", settings(tmp_path / "t.csv", separable()), budget__steps=1)
     scaler = StandardScaler().fit(TableSet.open(folder.data).train.numbers.astype(np.float64))

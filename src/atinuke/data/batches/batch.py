@@ -24,7 +24,8 @@ class Batch:
     next_position: int
     """Where the next one begins."""
     target_count: int
-    """Targets that count: what a step adds to the tokens seen."""
+    """What a step adds to the tokens seen: the targets that count; where few of the tokens read are targets, as with
+    masks, all that are read."""
 
     def to(self, device: torch.device) -> "Batch":
         """The same on `device`."""

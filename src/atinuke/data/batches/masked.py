@@ -133,7 +133,7 @@ class MaskedBatches:
             torch.from_numpy(places),
         )
         targets = (torch.from_numpy(tokens.ravel()[places]), torch.from_numpy(labels))
-        return Batch(inputs, targets, position, position + self._batch_seqs, len(places)).to(self._device)
+        return Batch(inputs, targets, position, position + self._batch_seqs, hidden.size).to(self._device)
 
     def _read(self, spans: _Spans) -> tuple[Ids, Ids, Flags, Flags]:
         """Tokens, segments, what is a token, and what may be hidden."""
@@ -298,5 +298,4 @@ class MixtureBatches:
             windows,
             inputs=(torch.from_numpy(hidden), None, "full"),
             targets=torch.from_numpy(targets),
-            target_count=int(chosen.sum()),
         ).to(tensor.device)

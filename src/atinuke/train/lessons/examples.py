@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import nn
 
-from atinuke.data.batches.batch import IGNORE, BatchSource
-from atinuke.data.batches.examples import ExampleBatches, held_out_batches
-from atinuke.data.example_set import ExampleSet, write_examples
+from atinuke.config import printable, validate
+from atinuke.data.batches.batch import IGNORE, Batch
+from atinuke.data.batches.examples import CYCLE, ExampleBatches, held_out_batches
+from atinuke.data.example_set import ExampleRows, ExampleSet, Ragged, write_examples
+from atinuke.data.example_sources import Kind, first_of_each_kind
 from atinuke.data.examples import Examples, ExampleSplit, PictureShape, read_examples, split_examples
 from atinuke.durable import read_json, to_json, write_atomic
 from atinuke.errors import ConfigError
@@ -21,8 +23,8 @@ from atinuke.models.decoder import Decoder
 from atinuke.run_folder import RunFolder
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.tokenizers.training import train_tokenizer
-from atinuke.train.budget import choose_dtype
-from atinuke.train.config import TrainConfig
+from atinuke.train.budget import LONGEST, choose_dtype, next_multiple
+from atinuke.train.config import ModelChoice, TrainConfig
 from atinuke.train.inheriting import with_inherited_width
 from atinuke.train.lessons.lesson import Autocast, Lesson, Workbench, mean_nats, plan_path, used_up
 from atinuke.train.objectives import Objective, next_token, smoothed
@@ -34,7 +36,7 @@ ESTIMATED_BATCHES = 4
 MOST_SOUND_S = 10.0
 """What is heard of a longer sound, where model.sound.max_s does not say: each few frames are a position."""
 KNOWN_LABELS = 1000
-"""So many labels are remembered in summary.json."""
+"""So many labels are remembered in summary.json; all of them are in data/."""
 SAMPLES = 8
 
 
@@ -54,14 +56,13 @@ class ExampleLesson(Lesson):
     examples: ExampleSet
 
     task: ClassVar[str] = "examples"
-    keeps_best: ClassVar[bool] = False
-    """What is held out may be the final test, by which nothing may be chosen."""
 
     @classmethod
     def read(cls, cfg: TrainConfig, display: Display) -> Material:
         """Reads all examples into memory and holds some out."""
         display.phase("reading")
         with_inherited_width(cfg)  # says at once what is wrong with the run that it names
+        _check_kind(cfg)
         asked, sound = cfg.model.picture, cfg.model.sound
         shape = None if asked is None else PictureShape(asked.height, asked.width, asked.channels)
         examples = read_examples(
@@ -72,11 +73,6 @@ class ExampleLesson(Lesson):
         )
         for line in examples.describe():
             display.say(line)
-        has_signals = examples.picture is not None or examples.sample_rate_hz is not None
-        if has_signals and cfg.model.kind != "atinuke":
-            raise ConfigError(f"model is {cfg.model.kind}; pictures and sounds are read by atinuke. Leave --model out.")
-        if cfg.model.kind in ("bert", "seq2seq", "rnn-seq2seq"):
-            raise ConfigError(f"model is {cfg.model.kind}; examples need a network that continues text, as atinuke is.")
         held_out = None
         if cfg.data.held_out:
             held_out = read_examples(
@@ -100,17 +96,18 @@ class ExampleLesson(Lesson):
             vocab_size = 512 if sum(map(len, written)) < 1_000_000 else 4096
         tokenizer = train_tokenizer(cfg.tokenizer.kind, written, vocab_size, sample_bytes=cfg.tokenizer.sample_bytes)
         display.phase("encoding")
+        max_tokens = cfg.model.context or min(LONGEST_ROW, cfg.model.max_len or LONGEST_ROW)
         examples = write_examples(
             material.split,
             material.examples,
             tokenizer,
             folder.data,
             held_out=material.held_out,
-            max_tokens=cfg.model.context or LONGEST_ROW,
+            max_tokens=max_tokens,
         )
         if examples.index.shortened or examples.index.too_long:
             display.say(
-                f"{examples.index.shortened:,} texts were cut to {cfg.model.context or LONGEST_ROW} tokens, "
+                f"{examples.index.shortened:,} texts were cut to {max_tokens} tokens, "
                 f"{examples.index.too_long:,} examples left out for their length."
             )
         display.phase("planning")
@@ -144,10 +141,15 @@ class ExampleLesson(Lesson):
         return self.examples.fingerprint
 
     @property
+    def keeps_best(self) -> bool:
+        """What is held out may be the final test, by which nothing may be chosen."""
+        return False
+
+    @property
     def objective(self) -> Objective:
         return smoothed(self.config.objective.label_smoothing or 0.0)
 
-    def batches(self, device: torch.device) -> BatchSource:
+    def batches(self, device: torch.device) -> ExampleBatches:
         assert self.config.batch_seqs is not None
         return ExampleBatches(
             self.examples,
@@ -159,15 +161,17 @@ class ExampleLesson(Lesson):
         )
 
     def estimator(self, device: torch.device, autocast: Autocast) -> Callable[[nn.Module], float]:
-        batches = [held.batch for held in held_out_batches(self.examples, batch_rows=ROWS_AT_ONCE, device=device)]
-        few = batches[:: max(1, len(batches) // ESTIMATED_BATCHES)]
-        return mean_nats(few, next_token, autocast)
+        places = [
+            (kind, start)
+            for kind, rows in self.examples.held_out.items()
+            for start in range(0, len(rows), ROWS_AT_ONCE)
+        ]
+        few = places[:: max(1, len(places) // ESTIMATED_BATCHES)]
+        return mean_nats([_held_out_batch(self.examples, *place, device) for place in few], next_token, autocast)
 
     def summary(self, tokens: int) -> dict[str, Any]:
         assert self.tokenizer is not None
         index = self.examples.index
-        rows = sum(index.train_rows.values())
-        answer_tokens = sum(len(ids) + 1 for ids in self.examples.answers) / len(self.examples.answers)
         return {
             "sources": [*self.config.data.examples],
             "tokenizer": {
@@ -178,9 +182,19 @@ class ExampleLesson(Lesson):
             "data": self.examples.facts,
             "labels": self.examples.labels[:KNOWN_LABELS],
             "train_bytes": None,
-            "epochs": round(tokens / answer_tokens / rows, 3),
+            "epochs": round(tokens / self._targets_per_row() / sum(index.train_rows.values()), 3),
             "batch_rows": self.config.batch_seqs,
         }
+
+    def _targets_per_row(self) -> float:
+        """Targets of an example, an answer and its end, on average over those that are seen in a cycle of batches."""
+        lengths = self.examples.answers.lengths + 1
+        targets = seen = 0.0
+        for kind, passes in self.batches(torch.device("cpu")).epochs(CYCLE).items():
+            labels = self.examples.train[kind].labels
+            targets += passes * float(lengths[labels].sum())
+            seen += passes * len(labels)
+        return targets / seen
 
     def score(self, model: nn.Module, display: Display) -> dict[str, Any]:
         assert isinstance(model, Decoder) and self.tokenizer is not None
@@ -203,9 +217,10 @@ class ExampleLesson(Lesson):
 def score_examples(
     model: Decoder, examples: ExampleSet, tokenizer: Tokenizer, labels: Sequence[str], device: torch.device
 ) -> dict[str, Any]:
-    """How many held-out examples get their own label, of all `labels`, as the likeliest; in all and by kind.
+    """How many held-out examples get their own label, of all `labels`, as the answer; in all and by kind.
 
-    An example whose label is not among them cannot be right.
+    That is the likeliest label, or of very many labels the one that is written (`Answers.are_compared`). An example
+    whose label is not among them cannot be right.
     """
     answers = Answers([[int(id) for id in ids] for ids in tokenizer.encode_batch(labels)], tokenizer.end_id)
     number_of = {label: number for number, label in enumerate(labels)}
@@ -215,22 +230,61 @@ def score_examples(
     for held in held_out_batches(examples, batch_rows=ROWS_AT_ONCE, device=device):
         tokens, _, _, prefix, _ = held.batch.inputs
         starts = (held.batch.targets != IGNORE).int().argmax(dim=1)
-        found = answers.log_chances(model, tokens, starts, prefix).argmax(dim=1).cpu().numpy()
+        chosen = answers.choose(model, tokens, starts, prefix, vocab_size=tokenizer.vocab_size)
+        found = np.array([number for number, _ in chosen])
         named = examples.held_out[held.kind].labels[held.rows]
         truth = numbers[named]
         figures = counts.setdefault(held.kind, {"right": 0, "total": 0})
-        figures["right"] += int((found == truth).sum())
+        is_right = (found == truth) & (found >= 0)
+        figures["right"] += int(is_right.sum())
         figures["total"] += len(truth)
-        for row in np.flatnonzero(found != truth)[: SAMPLES - len(wrong)]:
+        for row in np.flatnonzero(~is_right)[: SAMPLES - len(wrong)]:
             example, right = f"held-out {held.kind} {int(held.rows[row]) + 1}", examples.labels[named[row]]
-            wrong.append({"prompt": example, "text": labels[found[row]], "reference": right})
+            number, ids = chosen[row]
+            text = labels[number] if number >= 0 else tokenizer.decode(ids)
+            wrong.append({"prompt": example, "text": text, "reference": right})
     right, total = (sum(figures[key] for figures in counts.values()) for key in ("right", "total"))
     note = f"{right:,} of {total:,} held-out examples"
+    if not answers.are_compared:
+        note += f"; as there are {len(labels):,} labels, right is what was written exactly"
     return {
         "score": {"name": "accuracy", "value": 100 * right / total, "is_better": "higher", "note": note},
         "accuracy_by_kind": counts,
         "samples": wrong,
     }
+
+
+def _check_kind(cfg: TrainConfig) -> None:
+    """ConfigError for a network that cannot answer such examples, before any is decoded."""
+    kind = cfg.model.kind
+    if kind in ("bert", "seq2seq", "rnn-seq2seq"):
+        raise ConfigError(f"model is {kind}; examples need a network that continues text, as atinuke is.")
+    if kind == "atinuke":
+        return
+    first = first_of_each_kind([*cfg.data.examples, *cfg.data.held_out])
+    if signal := first.get("picture") or first.get("sound"):
+        raise ConfigError(
+            f"model is {kind}; pictures and sounds are read by atinuke, and {printable(signal)} is one. "
+            "Leave --model out."
+        )
+
+
+def _held_out_batch(examples: ExampleSet, kind: Kind, start: int, device: torch.device) -> Batch:
+    """One batch of `held_out_batches`, made by itself."""
+    rows, end = examples.held_out[kind], start + ROWS_AT_ONCE
+    content = _part(rows.content, start, end) if isinstance(rows.content, Ragged) else rows.content
+    if isinstance(content, np.ndarray):
+        content = content[start:end]
+    part = ExampleRows(content, _part(rows.prompts, start, end), rows.labels[start:end])
+    return next(
+        held_out_batches(replace(examples, held_out={kind: part}), batch_rows=ROWS_AT_ONCE, device=device)
+    ).batch
+
+
+def _part(rows: Ragged, start: int, end: int) -> Ragged:
+    before = int(rows.ends[start - 1]) if start else 0
+    ends = rows.ends[start:end]
+    return Ragged(rows.values[before : int(ends[-1])], ends - before)
 
 
 def _choose_batch(examples: ExampleSet) -> int:
@@ -241,12 +295,37 @@ def _choose_batch(examples: ExampleSet) -> int:
 
 LONGEST_ROW = 512
 """Tokens of a row, where model.context does not say."""
+ASKED_TOKENS = 256
+"""A network that reads texts or questions takes so many at least, however short those of its training were."""
+
+
+def _choose_sizes(model: ModelChoice, examples: ExampleSet) -> dict[str, Any]:
+    """Sizes that were found on MNIST and spoken digits (docs/lab.md); context and max_len are those of the rows."""
+    width = model.model_dim or 128
+    shared = (n for n in (4, 3, 2, 1) if (model.key_dim or width) % n == 0 and n % (model.kv_head_count or 1) == 0)
+    heads = model.head_count or next(shared, model.kv_head_count or 1)
+    prompts = [rows.prompts.lengths.max() for part in (examples.train, examples.held_out) for rows in part.values()]
+    longest = int(max(prompts))
+    context = max(8, examples.index.longest_row, ASKED_TOKENS if longest else 0)
+    context = model.context or min(context, model.max_len or context)
+    # every label may be asked for behind the longest prompt; each place that gpt has learned costs a row
+    needed = max(context, longest + 1 + int(examples.answers.lengths.max()))
+    return {
+        "model_dim": width,
+        "key_dim": model.key_dim or next_multiple(width, heads),
+        "hidden_dim": model.hidden_dim or 2 * width,
+        "head_count": heads,
+        "layer_count": model.layer_count or 2,
+        "dropout": 0.1 if model.dropout is None else model.dropout,
+        "context": context,
+        "max_len": model.max_len or (needed if model.kind == "gpt" else max(needed, LONGEST)),
+    }
 
 
 def _resolve(
     cfg: TrainConfig, tokenizer: Tokenizer, read: Examples, examples: ExampleSet, bench: Workbench
 ) -> TrainConfig:
-    """Sizes and rates that were found on MNIST and spoken digits (docs/lab.md)."""
+    """Every open choice made; the rates, too, are those of MNIST and spoken digits."""
     model, optim = cfg.model, cfg.optim
     picture, sound = model.picture, model.sound
     if picture is None and read.picture is not None:
@@ -255,24 +334,11 @@ def _resolve(
         picture = PictureConfig(height=height, width=width, channels=channels)
     if sound is None and read.sample_rate_hz is not None:
         sound = SoundConfig(sample_rate_hz=read.sample_rate_hz, max_s=read.longest_sound_s)
-    width = model.model_dim or 128
-    key_dim = model.key_dim or width
+    sizes = {**_choose_sizes(model, examples), "picture": picture, "sound": sound}
+    resolved = validate(ModelChoice, model.model_dump() | sizes)  # says what of the sizes that were set does not fit
     return cfg.model_copy(
         update={
-            "model": model.model_copy(
-                update={
-                    "model_dim": width,
-                    "key_dim": key_dim,
-                    "hidden_dim": model.hidden_dim or 2 * width,
-                    "head_count": model.head_count or next(n for n in (4, 3, 2, 1) if key_dim % n == 0),
-                    "layer_count": model.layer_count or 2,
-                    "dropout": 0.1 if model.dropout is None else model.dropout,
-                    "context": model.context or max(8, examples.index.longest_row),
-                    "max_len": model.max_len or 50_000,
-                    "picture": picture,
-                    "sound": sound,
-                }
-            ),
+            "model": resolved,
             "tokenizer": cfg.tokenizer.model_copy(update={"vocab_size": tokenizer.vocab_size}),
             "batch_seqs": cfg.batch_seqs or _choose_batch(examples),
             "optim": optim.model_copy(

@@ -55,8 +55,6 @@ class Lesson(ABC):
 
     task: ClassVar[str]
     """One word for summary.json."""
-    keeps_best: ClassVar[bool] = True
-    """Whether estimates on held-out data may choose which checkpoint is kept. Not where those are the final test."""
 
     @classmethod
     @abstractmethod
@@ -109,13 +107,18 @@ class Lesson(ABC):
         """UTF-8 bytes behind one target, where bits per byte mean something."""
         return None
 
+    @property
+    def keeps_best(self) -> bool:
+        """Whether estimates on held-out data may choose which checkpoint is kept. Not where those may be the test."""
+        return True
+
     def begin(self, model: nn.Module, display: Display) -> None:
         """What a new run's network begins with beside fresh weights: the embeddings that `init_embeddings` names."""
         if self.config.init_embeddings is None:
             return
         if self.tokenizer is None:
             raise ConfigError("init_embeddings is set, and a table of numbers has no tokens; leave it out.")
-        counts = Heritage.read(self.config.init_embeddings).pass_on(model, self.tokenizer)
+        counts = Heritage.read(self.config.init_embeddings).pass_on(model, self.tokenizer, self.network.kind)
         display.say(
             f"Embeddings of {self.config.init_embeddings}: {counts['copied']:,} tokens copied, "
             f"{counts['averaged']:,} averaged from their pieces."

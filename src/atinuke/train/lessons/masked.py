@@ -11,6 +11,7 @@ from torch import nn
 from atinuke.data.batches.batch import Batch, BatchSource
 from atinuke.data.batches.masked import MaskedBatches, Tokens
 from atinuke.data.batches.masking import word_starts
+from atinuke.errors import SourceError
 from atinuke.generate.filling import fill
 from atinuke.models.bert import Bert
 from atinuke.models.config import ModelConfig
@@ -22,8 +23,6 @@ from atinuke.train.objectives import Objective, masked_and_next_sentence
 from atinuke.train.progress import Display
 
 ESTIMATED_ROWS = 32
-SCORED_TOKENS = 2000
-"""Held-out tokens of which each is masked by itself, at most: every one costs a pass of its own."""
 MASK_RATE = 0.15
 
 
@@ -71,12 +70,11 @@ class MaskedLesson(TextLesson):
     def estimator(self, device: torch.device, autocast: Autocast) -> Callable[[nn.Module], float]:
         assert self.tokenizer is not None
         held_out = HeldOut(self.tokenizer.encode_batch(self.corpus.validation), self.tokenizer.end_id)
-        batch = self._masked(held_out, ESTIMATED_ROWS, 0, device).batch(0)
+        try:
+            batch = self._masked(held_out, ESTIMATED_ROWS, 0, device).batch(0)
+        except SourceError:  # too little held-out text to draw second halves from: tokens alone are estimated
+            batch = self._masked(held_out, ESTIMATED_ROWS, 0, device, next_sentence=False).batch(0)
         return mean_nats([batch], self.objective, autocast)
-
-    def summary(self, tokens: int) -> dict[str, Any]:
-        # `tokens` are the hidden ones; for each there are several more that were read
-        return super().summary(round(tokens / self.config.objective.mask_rate))
 
     def score(self, model: nn.Module, display: Display) -> dict[str, Any]:
         assert isinstance(model, Bert) and self.tokenizer is not None and self.network.mask_id is not None
@@ -88,7 +86,6 @@ class MaskedLesson(TextLesson):
             self.network.context,
             self.network.mask_id,
             two_segments=self.config.objective.next_sentence,
-            max_tokens=SCORED_TOKENS,
         )
         display.phase("sampling")
         return {
@@ -117,7 +114,9 @@ class MaskedLesson(TextLesson):
         shown = [self.tokenizer.decode(part) for part in (before, after)]
         return {"prompt": text, "text": f"{shown[0]}[{guess.text}]{shown[1]}"}
 
-    def _masked(self, tokens: Tokens, batch_seqs: int, seed: int, device: torch.device) -> MaskedBatches:
+    def _masked(
+        self, tokens: Tokens, batch_seqs: int, seed: int, device: torch.device, *, next_sentence: bool = True
+    ) -> MaskedBatches:
         assert self.tokenizer is not None and self.network.mask_id is not None
         asked = self.config.objective
         return MaskedBatches(
@@ -130,7 +129,7 @@ class MaskedLesson(TextLesson):
             vocab_size=self.tokenizer.vocab_size,
             whole_words=asked.whole_words,
             word_starts=word_starts(self.tokenizer),
-            next_sentence=asked.next_sentence,
+            next_sentence=asked.next_sentence and next_sentence,
             share=asked.mask_rate,
             device=device,
         )

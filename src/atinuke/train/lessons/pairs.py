@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import nn
 
-from atinuke.config import one_line
+from atinuke.config import one_line, validate
 from atinuke.data.batches.batch import BatchSource
 from atinuke.data.batches.pairs import PairBatches
 from atinuke.data.pairs import EncodedPairs, Layout, PairCorpus, Pairs, read_pairs, split_pairs, write_pairs
@@ -24,8 +24,8 @@ from atinuke.models.config import ModelConfig, saved_network
 from atinuke.run_folder import RunFolder
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.tokenizers.training import train_tokenizer
-from atinuke.train.budget import choose_dtype
-from atinuke.train.config import TrainConfig
+from atinuke.train.budget import choose_dtype, next_multiple
+from atinuke.train.config import ModelChoice, TrainConfig
 from atinuke.train.inheriting import with_inherited_width
 from atinuke.train.lessons.lesson import Autocast, Lesson, Workbench, mean_nats, plan_path, used_up
 from atinuke.train.objectives import Objective, next_token, smoothed
@@ -55,6 +55,11 @@ class PairLesson(Lesson):
             raise ConfigError(
                 f"model is {cfg.model.kind}; pairs need seq2seq, rnn, or a network that continues text (atinuke, gpt, "
                 "llama). Give --model seq2seq."
+            )
+        if cfg.batch_seqs is not None:
+            raise ConfigError(
+                f"batch_seqs is {cfg.batch_seqs}; pairs come by their target tokens. Give --set batch_tokens=2048, "
+                "for example."
             )
         with_inherited_width(cfg)  # says at once what is wrong with the run that it names
         pairs = read_pairs(cfg.data.pairs)
@@ -114,6 +119,11 @@ class PairLesson(Lesson):
         return self.corpus.fingerprint
 
     @property
+    def keeps_best(self) -> bool:
+        """Not where what is held out was given: that may be the final test, by which nothing may be chosen."""
+        return not self.config.data.held_out
+
+    @property
     def objective(self) -> Objective:
         smoothing = self.config.objective.label_smoothing
         return smoothed(LABEL_SMOOTHING if smoothing is None else smoothing)
@@ -149,20 +159,24 @@ class PairLesson(Lesson):
         display.phase("scoring")
         pairs = self.corpus.held_out_texts[:SCORED_PAIRS]
         translator = Translator(model, self.tokenizer, self.network.context)
-        found = list(translator.translate([source for source, _ in pairs]))
+        sources, cut = translator.cut([source for source, _ in pairs])
+        if cut:
+            display.say(f"{cut:,} held-out sources are longer than this network takes and were cut.")
+        found = list(translator.translate(sources))
         nats = self.estimator(next(model.parameters()).device, nullcontext)(model)
-        figures: dict[str, Any] = {"val_nats_per_token": nats}
+        figures: dict[str, Any] = {"val_nats_per_token": nats, "cut": cut}
         try:
             scores = translation_scores(found, [target for _, target in pairs])
-            note = f"{len(pairs):,} held-out pairs, beam {translator.beam}; {scores['bleu_signature']}"
+            shortened = f" ({cut:,} sources cut)" if cut else ""
+            note = f"{len(pairs):,} held-out pairs{shortened}, beam {translator.beam}; {scores['bleu_signature']}"
             figures["score"] = {"name": "BLEU", "value": scores["bleu"], "is_better": "higher", "note": note}
             figures |= scores
         except MissingExtraError as error:
             note = f"mean over held-out tokens; {one_line(error)}"
             figures["score"] = {"name": "nats per token", "value": nats, "is_better": "lower", "note": note}
-        samples = zip(pairs[:SAMPLES], found[:SAMPLES], strict=True)
+        samples = zip(sources[:SAMPLES], found[:SAMPLES], pairs[:SAMPLES], strict=True)
         figures["samples"] = [
-            {"prompt": source, "text": text, "reference": reference} for (source, reference), text in samples
+            {"prompt": source, "text": text, "reference": reference} for source, text, (_, reference) in samples
         ]
         return figures
 
@@ -206,25 +220,32 @@ def _choose_vocabulary(size: int) -> int:
     return int(min(16_000, max(512, 4000 * math.sqrt(size / 4e6))))
 
 
+def _choose_heads(key_dim: int, kv_head_count: int) -> int:
+    """At most four that share `key_dim`, and that the heads of keys and values divide; else as many as of those."""
+    fits = (n for n in (4, 3, 2, 1) if key_dim % n == 0 and n % kv_head_count == 0)
+    return next(fits, kv_head_count)
+
+
 def _resolve(cfg: TrainConfig, tokenizer: Tokenizer, size: int, pairs: int, bench: Workbench) -> TrainConfig:
     """Sizes and rates that were found on Multi30k, German to English (docs/lab.md)."""
     model, optim = cfg.model, cfg.optim
     kind = "rnn-seq2seq" if model.kind == "rnn" else model.kind
     width = model.model_dim or (256 if size > 1e6 else 128)
-    key_dim = model.key_dim or width
-    resolved = model.model_copy(
-        update={
-            "kind": kind,
-            "model_dim": width,
-            "key_dim": key_dim,
-            "hidden_dim": model.hidden_dim or (width if kind == "rnn-seq2seq" else 2 * width),
-            "head_count": model.head_count or next(n for n in (4, 3, 2, 1) if key_dim % n == 0),
-            "layer_count": model.layer_count or (1 if kind == "rnn-seq2seq" else 3),
-            "dropout": 0.2 if model.dropout is None else model.dropout,
-            "context": model.context or 256,
-            "max_len": model.max_len or 1024,
-        }
-    )
+    heads = model.head_count or _choose_heads(model.key_dim or width, model.kv_head_count or 1)
+    context = model.context or min(256, model.max_len or 256)
+    sizes = {
+        "kind": kind,
+        "model_dim": width,
+        "key_dim": model.key_dim or next_multiple(width, heads),
+        "hidden_dim": model.hidden_dim or (width if kind == "rnn-seq2seq" else 2 * width),
+        "head_count": heads,
+        "layer_count": model.layer_count or (1 if kind == "rnn-seq2seq" else 3),
+        "dropout": 0.2 if model.dropout is None else model.dropout,
+        "context": context,
+        # each place that gpt has learned costs a row, and source and target share the context
+        "max_len": model.max_len or (context if kind == "gpt" else max(context, 1024)),
+    }
+    resolved = validate(ModelChoice, model.model_dump() | sizes)  # says what of the sizes that were set does not fit
     return cfg.model_copy(
         update={
             "model": resolved,

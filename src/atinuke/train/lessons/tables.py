@@ -1,5 +1,6 @@
 """Tables: a class, or a number, from columns of numbers. The first network of all: leaf or flower."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -11,16 +12,16 @@ from torch import nn
 from atinuke.data.batches.batch import BatchSource
 from atinuke.data.batches.tables import TableBatches
 from atinuke.data.tables import Table, TableSet, read_table, split_table, write_table
-from atinuke.durable import to_json, write_atomic
-from atinuke.errors import ConfigError
+from atinuke.durable import printable, to_json, write_atomic
+from atinuke.errors import ConfigError, RunFolderError
 from atinuke.generate.beam import evaluating
 from atinuke.generate.loading import TrainedRun
 from atinuke.models.config import saved_network
-from atinuke.models.perceptron import NumberPerceptron
+from atinuke.models.perceptron import NumberPerceptron, mean_and_spread
 from atinuke.run_folder import RunFolder
 from atinuke.train.config import TrainConfig
 from atinuke.train.lessons.lesson import Autocast, Lesson, Workbench, mean_nats, plan_path
-from atinuke.train.objectives import Objective, classification, regression
+from atinuke.train.objectives import Objective, classification, standardised
 from atinuke.train.progress import Display
 
 ESTIMATED_ROWS = 1024
@@ -76,7 +77,10 @@ class TableLesson(Lesson):
 
     @property
     def objective(self) -> Objective:
-        return classification if self.network.classes else regression
+        if self.network.classes:
+            return classification
+        _, spread = mean_and_spread(torch.from_numpy(self.table.train.labels)[:, None])
+        return standardised(spread.item())
 
     def begin(self, model: nn.Module, display: Display) -> None:
         """The network is told how large the numbers of each column are."""
@@ -133,8 +137,8 @@ def score_table(model: nn.Module, table: Table) -> dict[str, Any]:
         score["note"] = f"{right:,} of {len(table):,} rows"
         said, truth = [table.classes[id] for id in found], [table.classes[int(id)] for id in table.labels]
     else:
-        errors = output[:, 0] - table.labels
-        spread = float(np.var(table.labels))
+        errors = output[:, 0].astype(np.float64) - table.labels
+        spread = float(np.var(table.labels, dtype=np.float64))
         explained = 1 - float(np.mean(errors**2)) / spread if spread else 0.0
         score = {"name": "R²", "value": explained, "is_better": "higher"}
         score["note"] = f"root of the mean squared error {float(np.mean(errors**2)) ** 0.5:.4g}, {len(table):,} rows"
@@ -147,9 +151,23 @@ def score_table(model: nn.Module, table: Table) -> dict[str, Any]:
 
 
 def score_table_files(trained: TrainedRun, specs: Sequence[str]) -> dict[str, Any]:
-    """The score of a run on other tables, or on the rows that it held out."""
-    table = TableSet.open(trained.folder.data)
-    return score_table(trained.model, read_table(specs, like=table.train) if specs else table.held_out)
+    """The score of a run on other tables, or on the rows that it held out.
+
+    A row whose class was not trained on cannot be right. What is skipped is said on stderr.
+    """
+    if not specs:
+        if not trained.folder.data.is_dir():
+            raise RunFolderError(
+                f"{printable(trained.folder.data)} is missing, and with it the rows that this run held out; "
+                "name others with --examples."
+            )
+        return score_table(trained.model, TableSet.open(trained.folder.data).held_out)
+    summary = trained.folder.read_summary()
+    like = Table.without_rows(summary["columns"], summary["label"], summary["labels"])
+    table = read_table(specs, like=like, keep_unknown=True)
+    for line in table.notes.describe("rows"):
+        print(line, file=sys.stderr)
+    return score_table(trained.model, table)
 
 
 def _resolve(cfg: TrainConfig, table: TableSet) -> TrainConfig:

@@ -126,8 +126,8 @@ def _draw_curves(comparison: Comparison, folder: Path, figure: Any) -> None:
     estimates = [_curve(row, metrics[row.folder], "val_loss", is_bits) for row in rows]
     is_held_out = bool(estimates) and all(len(curve.values) >= FEWEST_ESTIMATES for curve in estimates)
     curves = estimates if is_held_out else [_smooth(_curve(row, metrics[row.folder], "loss", is_bits)) for row in rows]
-    what = "Held-out estimates" if is_held_out else "Loss on training text, smoothed,"
-    figure.suptitle(f"{what} over time (the middle seed of each network; others faint)", fontsize=11)
+    what = "Held-out estimates" if is_held_out else "Smoothed training loss"
+    figure.suptitle(f"{what} over time (bold: the middle seed)", fontsize=11)
     axes = figure.subplots()
     for network in comparison.ranking():
         mine = [curve for curve in curves if curve.row.network == network and curve.values]

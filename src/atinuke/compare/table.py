@@ -100,7 +100,7 @@ def _notes(comparison: Comparison) -> list[str]:
             score = next(row.score for row in comparison.of(network) if row.score is not None)
             notes.append(
                 f"{APART} {network}: {score.name}, not comparable with {unit}. Each token is guessed from both its "
-                "sides, which makes that easier and gives no probability to a text. Its tokens are those it guessed."
+                "sides, which makes that easier and gives no probability to a text."
             )
     done, count = len(comparison.finished), len(comparison.rows)
     if done < count:

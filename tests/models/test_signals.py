@@ -170,8 +170,9 @@ def test_bfloat16_autocast_computes_nearly_the_same() -> None:
 def test_a_moved_network_moves_what_it_sees_and_hears_with() -> None:
     """The meta device stands in where there is no other: a table left behind would raise."""
     model = build().to("meta")
-    model(tokens_like(2, 4).to("meta"), prefix=Prefix("picture", pictures(2).values.to("meta")))
-    model(tokens_like(2, 4).to("meta"), prefix=Prefix("sound", sounds(2).values.to("meta")))
+    for prefix in (Prefix("picture", pictures(2).values.to("meta")), Prefix("sound", sounds(2).values.to("meta"))):
+        logits = model(tokens_like(2, 4).to("meta"), prefix=prefix)
+        assert logits.device.type == "meta" and logits.shape[:2] == (2, 4)
 
 
 @pytest.mark.parametrize("signal", SIGNALS)

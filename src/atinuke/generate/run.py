@@ -47,7 +47,6 @@ def run(cfg: GenerateConfig, out: TextIO, stdin: Iterable[str] | None = None) ->
             answer = answer_text(trained, prompt)
             _show(out, cfg, answer.line, answer.facts)
         return
-    trained.decoder  # noqa: B018  (says what this run does instead, where it does not continue text)
     show = _show_json if cfg.as_json else _show_text
     is_first = True
     for prompt in _prompts(cfg.prompts, sys.stdin if stdin is None else stdin):

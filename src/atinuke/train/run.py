@@ -1,7 +1,7 @@
 """`atinuke train`: an assembly in the order of the data."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -146,22 +146,15 @@ def train(lesson: Lesson, folder: RunFolder, bench: Workbench, stop: StopRequest
         clock.add_earlier(loaded.state["elapsed_s"])
         display.say(f"Going on from step {state.step:,} ({loaded.state['elapsed_s']:.1f} s used).")
     began_s = loaded.state["began_s"] if loaded is not None else clock.elapsed_s()
-    settings = settings_fingerprint(cfg)
-    identity = {"began_s": began_s, "corpus": lesson.fingerprint, "settings": settings}
-    if loaded is not None and loaded.state["corpus"] != lesson.fingerprint:
-        raise RunFolderError(f"{folder.data} is not the data that this run began with; start over with --fresh.")
-
-    if loaded is not None and loaded.state.get("settings", settings) != settings:
-        raise DamagedFileError(
-            f"{folder.config} is damaged: it does not hold the settings that this run began with. "
-            "Restore it from a copy, or start over with --fresh."
-        )
+    identity = {"corpus": lesson.fingerprint, "settings": settings_fingerprint(cfg)}
+    if loaded is not None:
+        _refuse_another_run(loaded.state, identity, folder)
     _keep_settings(folder, cfg)
     estimate = lesson.estimator(bench.device, engine.autocast)
     saver = CheckpointObserver(
         checkpoints,
         capture=lambda state: capture(
-            state, {**identity, "elapsed_s": clock.elapsed_s(), "saving_s": saver.slowest_save_s}
+            state, {**identity, "began_s": began_s, "elapsed_s": clock.elapsed_s(), "saving_s": saver.slowest_save_s}
         ),
         is_due=_save_rule(cfg, clock),
         estimate_val_loss=lambda: estimate(state.model),
@@ -194,6 +187,17 @@ def train(lesson: Lesson, folder: RunFolder, bench: Workbench, stop: StopRequest
             "The same command scores it and writes the report."
         )
     return folder.read_summary()
+
+
+def _refuse_another_run(saved: Mapping[str, Any], identity: Mapping[str, str], folder: RunFolder) -> None:
+    """What the checkpoint was made with has to be what is there now; a changed digit in a file would still read."""
+    if saved["corpus"] != identity["corpus"]:
+        raise RunFolderError(f"{folder.data} is not the data that this run began with; start over with --fresh.")
+    if saved.get("settings", identity["settings"]) != identity["settings"]:
+        raise DamagedFileError(
+            f"{folder.config} is damaged: it does not hold the settings that this run began with. "
+            "Restore it from a copy, or start over with --fresh."
+        )
 
 
 def _save_trained(

@@ -6,6 +6,7 @@ A page marks such a place with two comments, and whatever stands between them is
 
     <!-- begin: atinuke train --help -->                 the help, word for word
     <!-- begin: settings of atinuke.train.config:TrainConfig -->    a table of every --set key
+    <!-- begin: table of atinuke.plan.tables:cards -->              what that function returns
     <!-- end -->
 
 --check writes nothing and exits with 1 if a page is out of date; the tests do the same.
@@ -39,8 +40,9 @@ def updated(page: str) -> str:
 def _content(what: str) -> str:
     if what.startswith("atinuke "):
         return f"```text\n{_output(what.split()[1:])}\n```"
-    module, _, name = what.removeprefix("settings of ").partition(":")
-    return settings_table(getattr(importlib.import_module(module), name))
+    module, _, name = what.partition(" of ")[2].partition(":")
+    found = getattr(importlib.import_module(module), name)
+    return str(found()) if what.startswith("table of ") else settings_table(found)
 
 
 def _output(arguments: list[str]) -> str:

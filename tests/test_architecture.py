@@ -126,7 +126,17 @@ def machine_paths(file: Path) -> list[str]:
 
 OTHER_FILES = sorted(
     path
-    for pattern in ("*.md", "*.toml", "*.txt", "*.cff", "Makefile", ".ci/*", "docs/**/*", "benchmarks/*", "examples/*")
+    for pattern in (
+        "*.md",
+        "*.toml",
+        "*.txt",
+        "*.cff",
+        "Makefile",
+        ".ci/*",
+        "docs/**/*",
+        "benchmarks/*",
+        "examples/**/*",
+    )
     for path in ROOT.glob(pattern)
     if path.is_file() and path.suffix not in (".png", ".pyc")
 )

@@ -20,7 +20,7 @@ from atinuke.cli import app, main
 from atinuke.generate.config import GenerateConfig
 from atinuke.train.config import TrainConfig
 
-COMMANDS = ("train", "generate", "evaluate", "compare", "doctor")
+COMMANDS = ("train", "generate", "evaluate", "compare", "scale", "plan", "doctor")
 
 
 @dataclass
@@ -58,6 +58,9 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     stand_in("atinuke.machine", process_started_s=lambda: 0.5)
     stand_in("atinuke.generate.run", run=write)
     stand_in("atinuke.compare.run", run=write)
+    for_scale = dict.fromkeys(("run", "show_plan"), lambda cfg, out, already_s: write(cfg, out))
+    stand_in("atinuke.scale.run", **for_scale)
+    stand_in("atinuke.plan.run", run=lambda cfg, out, display: write(cfg, out))
     stand_in("atinuke.evaluate.run", run=lambda cfg: [stages.run(cfg), "1 row"][1])
     stand_in("atinuke.doctor", run=lambda: ["cores: 2"], print_findings=lambda findings: print(*findings))
     return stages
@@ -127,6 +130,12 @@ class TestHelp:
             ),
             ("evaluate", "--json --device --pairs --examples --beam"),
             ("compare", "--pairs --held-out --time --steps --tokens --seeds --out --set --json"),
+            ("scale", "--model --tokenizer --vocab-size --time --seeds --out --device --set --dry-run --json"),
+            (
+                "plan",
+                "--model --tokenizer --vocab-size --time --steps --tokens --device "
+                "--gpus --params --gpu --context --batch-tokens --tensor --set --json",
+            ),
             ("doctor", ""),
         ],
     )
@@ -285,6 +294,19 @@ class TestOtherStages:
         assert (cfg.seeds, cfg.out, cfg.as_json) == ((4, 5), Path("runs/c"), True)
         assert (cfg.train.budget.time_s, cfg.train.optim.lr) == (180.0, 2e-3)
 
+    def test_plan_is_for_a_text_here_or_for_cards_elsewhere(self, atinuke: Type, stages: Stages) -> None:
+        assert atinuke(*"plan a.txt --time 1h --model gpt --set optim.lr=2e-3".split())[0] == 0
+        here = stages.calls.pop()[0]
+        assert (here.train.data.sources, here.train.budget.time_s, here.cluster) == (("a.txt",), 3600.0, None)
+        assert (here.train.model.kind, here.train.optim.lr) == ("gpt", 2e-3)
+        line = (
+            "plan --gpus 1024 --params 7b --tokens 140b --gpu h200 --context 4096 --batch-tokens 4m --tensor 2 --json"
+        )
+        assert atinuke(*line.split())[0] == 0
+        far = stages.cfg.cluster
+        assert (far.gpus, far.params, far.tokens, far.gpu) == (1024, 7e9, 140e9, "h200")
+        assert (far.context, far.batch_tokens, far.tensor, stages.cfg.as_json) == (4096, 4_000_000, 2, True)
+
     def test_doctor_needs_nothing(self, atinuke: Type) -> None:
         assert atinuke("doctor") == (0, "cores: 2\n", "")
 
@@ -353,7 +375,7 @@ class TestRefusals:
             ("trian", "'trian' is not a command of atinuke. Did you mean train?"),
             ("Train", "Did you mean train?"),
             ("generat runs/x", "Did you mean generate?"),
-            ("xyzzy", "There are train, generate, evaluate, compare, doctor."),
+            ("xyzzy", "There are train, generate, evaluate, compare, scale, plan, doctor."),
             ("--time 2m", "not a flag of atinuke itself; it belongs after a command, as in atinuke train --time."),
             ("--hlep", "--hlep is not a flag of atinuke itself; see atinuke --help."),
             ("train --tiem 2m", "--tiem is not a flag of atinuke train. Did you mean --time?"),

@@ -17,8 +17,10 @@ from atinuke import errors
 from atinuke.cli import app, main
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 PAGE_IDS = [page.relative_to(ROOT).as_posix() for page in PAGES]
+PAGE_OF = {"scale": "scaling-laws"}
+"""Pages with another name than their command."""
 COMMANDS = [str(getattr(info.callback, "__name__", "")) for info in app.registered_commands]
 
 
@@ -66,6 +68,8 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         "atinuke.machine": {"process_started_s": float},
         "atinuke.generate.run": {"run": run},
         "atinuke.compare.run": {"run": run},
+        "atinuke.scale.run": dict.fromkeys(("run", "show_plan"), lambda cfg, out, already_s: run(cfg)),
+        "atinuke.plan.run": {"run": run},
         "atinuke.evaluate.run": {"run": lambda cfg: [run(cfg)][1:], "table": str},
         "atinuke.doctor": {"run": list, "print_findings": print},
     }.items():
@@ -146,7 +150,7 @@ def test_the_search_for_commands_finds_them() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_page_with_its_help(command: str) -> None:
-    page = (ROOT / "docs" / f"{command}.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / f"{PAGE_OF.get(command, command)}.md").read_text(encoding="utf-8")
     assert page.startswith(f"# atinuke {command}\n")
     assert f"<!-- begin: atinuke {command} --help -->" in page
 

@@ -274,3 +274,48 @@ def test_where_there_is_no_mallopt_nothing_happens(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(machine.ctypes, "CDLL", library)
     machine.keep_freed_memory()
     assert asked == [None]
+
+
+@pytest.mark.parametrize(
+    ("hip", "capability", "says", "expected"),
+    [
+        (None, (9, 0), True, True),
+        (None, (8, 0), True, True),
+        (None, (7, 5), True, False),  # torch counts emulation
+        (None, (7, 0), False, False),
+        ("6.2", (9, 0), True, True),
+        ("6.2", (9, 0), False, False),
+    ],
+    ids=["H100", "A100", "T4", "V100", "MI300", "an older AMD"],
+)
+def test_a_gpu_has_bfloat16_where_it_multiplies_it_by_itself(
+    monkeypatch: pytest.MonkeyPatch, hip: str | None, capability: tuple[int, int], says: bool, expected: bool
+) -> None:
+    monkeypatch.setattr(torch.version, "hip", hip)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: says)
+    assert machine.has_bfloat16(torch.device("cuda")) is expected
+
+
+@pytest.mark.parametrize("trouble", [RuntimeError("bfloat16 is only supported on macOS 14 or newer"), TypeError("no")])
+def test_an_apple_gpu_has_bfloat16_where_a_product_can_be_had(
+    monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    ones = torch.ones
+
+    def on_a_cpu(*shape: int, device: object) -> torch.Tensor:
+        return ones(*shape)
+
+    def in_vain(*shape: int, device: object) -> torch.Tensor:
+        raise trouble
+
+    autocast = torch.autocast
+    monkeypatch.setattr(torch, "autocast", lambda kind, dtype: autocast("cpu", dtype))
+    monkeypatch.setattr(torch, "ones", on_a_cpu)
+    assert machine.has_bfloat16(torch.device("mps"))
+    monkeypatch.setattr(torch, "ones", in_vain)
+    assert not machine.has_bfloat16(torch.device("mps"))
+
+
+def test_of_a_cpu_nothing_is_asked() -> None:
+    assert not machine.has_bfloat16(torch.device("cpu"))

@@ -27,6 +27,7 @@ EXTRAS = {
     "pictures": ("PIL", "reading pictures"),
     "sounds": ("soundfile", "reading sounds"),
     "compare": ("matplotlib", "the picture of atinuke compare"),
+    "scale": ("scipy", "fitting scaling laws"),
 }
 COMPILERS = {
     "linux": "sudo apt install g++ (or dnf install gcc-c++)",

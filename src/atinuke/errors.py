@@ -6,6 +6,7 @@
     ├── RunFolderError           a run folder that is missing, foreign, or full
     │   └── DamagedFileError     a file whose bytes are not those that were written
     ├── NonFiniteLossError       training met NaN or infinity and stopped before the update
+    ├── LostProcessError         one of several processes that train together has ended
     └── MissingExtraError        an optional library that the request needs
     Interrupted                  exit 130: stopped by Ctrl-C or SIGTERM, state saved
 
@@ -38,6 +39,10 @@ class DamagedFileError(RunFolderError):
 
 class NonFiniteLossError(AtinukeError):
     """The loss became NaN or infinite; nothing was updated from it."""
+
+
+class LostProcessError(AtinukeError):
+    """Another process of the same training has ended, and this one cannot go on without it."""
 
 
 class MissingExtraError(AtinukeError):

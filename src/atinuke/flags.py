@@ -28,6 +28,15 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 LONGEST_SHOWN = 60
 
+WHAT, HOW_LONG, WHERE, SETTINGS = "What", "How long", "Where and how", "Every other setting"
+HOW_MUCH, WHICH_TOKEN, OUTPUT = "How much", "Which token comes next", "Output"
+"""Groups of flags, as help shows them."""
+
+
+def flag(name: str, metavar: str | None, group: str, more: str = "") -> Any:
+    """A flag; `more` is what its setting's own description leaves open."""
+    return typer.Option(name, metavar=metavar, rich_help_panel=group, help=more, show_default=False)
+
 
 def refusal(message: str) -> ConfigError:
     """The error with this message on one line, whatever characters were typed."""
@@ -62,6 +71,10 @@ class Stages(TyperGroup):
 class Stage(TyperCommand):
     """A command whose flags set the settings of its stage."""
 
+    summary: ClassVar[str] = ""
+    """What `atinuke --help` says of it."""
+    examples: ClassVar[tuple[str, ...]] = ()
+    """Lines that could be typed, for its own help."""
     settings: ClassVar[str] = ""
     """Where they are defined, as module:Class; imported when they are needed."""
     keys: ClassVar[Mapping[str, str]] = {}
@@ -70,6 +83,12 @@ class Stage(TyperCommand):
     """Parameters that hold text for its own sake, which may be empty and may begin with a dash."""
     greedy: ClassVar[tuple[str, ...]] = ()
     """Flags that take all words up to the next flag: --pairs de.txt en.txt."""
+
+    @classmethod
+    def closing(cls) -> str | None:
+        """What stands below the flags in its help."""
+        # the first line keeps typer from joining the others
+        return "\n  ".join(("\b\nExamples:", *cls.examples)) if cls.examples else None
 
     @classmethod
     def settings_class(cls) -> "type[Settings]":

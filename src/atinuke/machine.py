@@ -116,6 +116,26 @@ def resolve_device(name: str) -> "torch.device":
     return torch.device(name)
 
 
+def has_bfloat16(device: "torch.device") -> bool:
+    """Whether a GPU multiplies bfloat16 by itself: NVIDIA from compute capability 8.0 on, AMD as torch says, Apple
+    where a product can be had. What emulates it is slower than float32. Of a CPU nothing is said: there it is measured.
+    """
+    import torch
+
+    if device.type == "cuda":
+        # is_bf16_supported counts emulation on older NVIDIA devices
+        is_native = torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+        return is_native and torch.cuda.is_bf16_supported()
+    if device.type == "mps":
+        try:
+            one = torch.ones(1, 1, device=device)
+            with torch.autocast(device.type, torch.bfloat16):
+                return (one @ one).dtype == torch.bfloat16
+        except (RuntimeError, TypeError):  # macOS before 14
+            return False
+    return False
+
+
 def process_started_s() -> float:
     """Seconds since this process began, to about 10 ms; where the system does not tell, since this import."""
     imported = time.monotonic() - _IMPORTED_S
@@ -181,6 +201,17 @@ def memory_gib(root: Path = Path("/")) -> tuple[float, float]:
         total = min(total, limit)
         available = min(available, max(limit - used, 0))
     return total / GIB, min(available, total) / GIB
+
+
+def available_memory_bytes(device: "torch.device") -> float:
+    """What is free where `device` keeps its tensors: on a GPU, beside whatever other programs hold of it."""
+    import torch
+
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return float(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return memory_gib()[1] * GIB
 
 
 def matmul_gflops(device: "torch.device", dtype: "torch.dtype", *, at_most_s: float = 0.15) -> float:

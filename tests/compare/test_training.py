@@ -57,7 +57,7 @@ def test_the_peak_of_memory_is_that_of_the_process(program: Path, tmp_path: Path
     large = Relay().launch([], tmp_path / "log").peak_memory_mb
     assert small is not None and large is not None
     assert large > 600
-    assert small < large
+    assert small <= large
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

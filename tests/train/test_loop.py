@@ -2,19 +2,22 @@
 
 import os
 import signal
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.testing import assert_close
 
 from atinuke.data.batches.batch import IGNORE, Batch
 from atinuke.data.batches.windows import WindowBatches
 from atinuke.errors import NonFiniteLossError
 from atinuke.models import AtinukePaper
+from atinuke.train.engine import Asked
 from atinuke.train.loop import StepMetrics, StepRules, StopRequest, TrainState, fit, optimizer_step
 from atinuke.train.objectives import next_token
 from atinuke.train.schedule import Clock, TokenPace
@@ -55,8 +58,12 @@ def make_state() -> TrainState:
 
 
 def rules_for(state: TrainState, **changes: object) -> StepRules:
-    settings = {"forward": state.model, "objective": next_token, "rate_factor": lambda progress: 1.0, **changes}
+    settings = {"loss": asked(state), "rate_factor": lambda progress: 1.0, **changes}
     return StepRules(**settings)  # type: ignore[arg-type]
+
+
+def asked(state: TrainState, objective: Callable[[Tensor, Tensor], Tensor] = next_token) -> Asked:
+    return Asked(state.model, objective, nullcontext)
 
 
 def batches() -> WindowBatches:
@@ -126,15 +133,15 @@ def poisoned(value: float, where: str) -> StepRules:
         loss = next_token(logits, targets)
         return loss * value if where == "loss" else Poison.apply(loss)
 
-    return rules_for(state, objective=objective)
+    return rules_for(state, loss=asked(state, objective))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("where", ["loss", "gradient norm"])
 def test_a_number_that_is_not_finite_stops_before_the_update_and_says_where(value: float, where: str) -> None:
     rules = poisoned(value, where)
-    model = rules.forward
-    assert isinstance(model, nn.Module)
+    assert isinstance(rules.loss, Asked)
+    model = rules.loss.network
     optimizer = torch.optim.AdamW(model.parameters())
     optimizer.param_groups[0]["peak_lr"] = 1e-3
     state = TrainState(model, [optimizer], step=41, last_good_checkpoint="step-00000040")

@@ -3,7 +3,6 @@
 No torch here: the processes that train load it, and this one stays small beside them.
 """
 
-import json
 import os
 import re
 import stat
@@ -14,9 +13,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from atinuke.config import Settings, build_settings, flat_settings, nearest, printable, validate
+from atinuke.config import Settings, build_settings, nearest, printable, validate
 from atinuke.errors import ConfigError
 from atinuke.models.config import ModelKind
+from atinuke.series.settings import assignments_of
 from atinuke.train.config import BudgetConfig, TrainConfig, with_a_budget
 
 KINDS: tuple[str, ...] = typing.get_args(ModelKind)
@@ -120,7 +120,6 @@ def command_of(cfg: CompareConfig, out: Path) -> list[str]:
     """Words that, typed after `atinuke compare`, ask for this comparison again."""
     data, budget = cfg.train.data, cfg.train.budget
     words: list[str] = [*cfg.networks, *data.sources]
-    standard = flat_settings(TrainConfig())
     if data.pairs:
         words += ["--pairs", *data.pairs]
     if data.held_out:
@@ -132,20 +131,7 @@ def command_of(cfg: CompareConfig, out: Path) -> list[str]:
     if budget.tokens is not None:
         words += ["--tokens", str(budget.tokens)]
     words += ["--seeds", *map(str, cfg.chosen_seeds), "--out", str(out)]
-    for key, value in flat_settings(cfg.train).items():
-        if key not in (*BUDGETS, "data.sources", "data.pairs", "data.held_out") and value != standard.get(key):
-            words += ["--set", f"{key}={'null' if value is None else _as_toml(value)}"]
-    return words
-
-
-def differences(there: TrainConfig, here: TrainConfig) -> list[str]:
-    """ "key is A there and B here" for each setting that differs."""
-    before, now = flat_settings(there), flat_settings(here)
-    return [
-        f"{key} is {_as_toml(before.get(key))} there and {_as_toml(now.get(key))} here"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    ]
+    return words + assignments_of(cfg.train, TrainConfig(), (*BUDGETS, "data.sources", "data.pairs", "data.held_out"))
 
 
 def _refuse_repeats(networks: tuple[str, ...], *, is_pairs: bool) -> None:
@@ -174,8 +160,3 @@ def _is_pipe(word: str) -> bool:
         return stat.S_ISFIFO(os.stat(word).st_mode)
     except (OSError, ValueError):
         return False
-
-
-def _as_toml(value: Any) -> str:
-    """A value as --set takes it, TOML. JSON is that too, unless it writes 😀 as two escapes."""
-    return json.dumps(value, ensure_ascii=False)

@@ -1,32 +1,27 @@
 """The picture of a comparison: scores on the left, what was learned over time on the right. Needs matplotlib.
 
-Colours are those of Okabe and Ito (2008), which people with any of the usual colour vision tell apart, each with a
-marker of its own; a network has the same in every picture.
+A network has the same colour and marker in every picture.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from atinuke.compare.config import KINDS
 from atinuke.compare.results import BITS_PER_BYTE, Comparison, Row
-from atinuke.durable import write_file_atomic
-from atinuke.errors import AtinukeError, MissingExtraError
+from atinuke.errors import AtinukeError
 from atinuke.run_folder import RunFolder
+from atinuke.series.drawing import COLOURS, GREY, MARKERS, drawing, require_matplotlib, tidy
 
-COLOURS = ("#0072B2", "#6E6E6E", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7", "#000000", "#8C510A")
-MARKERS = ("o", "P", "s", "^", "D", "v", "X", "<", ">")
 FEWEST_ESTIMATES = 4
 """Held-out estimates that every run must have, for these to be drawn rather than the loss on training text."""
 SMOOTHED_PART = 0.04
 MOST_POINTS = 600
 STEEP_PART = 0.06
 """First part of the time, in which the loss falls so far that the rest would be a flat line beside it."""
-GREY = "#555555"
 
 
 @dataclass(frozen=True)
@@ -38,31 +33,17 @@ class Curve:
     values: list[float]
 
 
-def require_matplotlib() -> Any:
-    """The library; MissingExtraError, with the command that installs it, where it is missing."""
-    try:
-        import matplotlib.figure
-        import matplotlib.style
-    except ImportError as error:
-        raise MissingExtraError.for_extra("The picture of a comparison", "compare") from error
-    return matplotlib
+def require_pictures() -> None:
+    """MissingExtraError, with the command that installs it, where matplotlib is missing."""
+    require_matplotlib("The picture of a comparison", "compare")
 
 
 def draw(comparison: Comparison, folder: Path, names: Sequence[str]) -> None:
     """Writes the picture into `folder` under each of `names`, whose endings say the format."""
-    matplotlib = require_matplotlib()
-    # `default`: whatever the machine's own settings of matplotlib say; the salt: the same SVG for the same numbers
-    with matplotlib.style.context("default"), matplotlib.rc_context({"svg.hashsalt": "atinuke", "font.size": 10}):
-        figure = matplotlib.figure.Figure(figsize=(12, 5.4), facecolor="white", layout="constrained")
+    with drawing(folder, names, (12, 5.4)) as figure:
         left, right = figure.subfigures(1, 2, width_ratios=(1, 1.15))
         _draw_scores(comparison, left)
         _draw_curves(comparison, folder, right)
-        for name in names:
-            write_file_atomic(folder / name, partial(_save, figure))
-
-
-def _save(figure: Any, path: Path) -> None:
-    figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 # --- left: scores ----------------------------------------------------------------------------------------------------
@@ -112,7 +93,7 @@ def _dots(axes: Any, comparison: Comparison, networks: Sequence[str], unit: str)
     axes.set_ylim(len(networks) - 0.4, -0.75)  # the best on top
     axes.set_xlabel(unit)
     axes.margins(x=0.12)
-    _tidy(axes)
+    tidy(axes)
 
 
 # --- right: curves ---------------------------------------------------------------------------------------------------
@@ -148,7 +129,7 @@ def _draw_curves(comparison: Comparison, folder: Path, figure: Any) -> None:
     _limit(axes, [curve for curve in curves if curve.values])
     if any(curve.values for curve in curves):
         axes.legend(frameon=False, loc="upper right")
-    _tidy(axes)
+    tidy(axes)
 
 
 def _metrics(folder: Path) -> list[dict[str, Any]]:
@@ -205,11 +186,3 @@ def _look(network: str) -> tuple[str, str]:
     """Colour and marker."""
     number = KINDS.index(network) % len(COLOURS) if network in KINDS else 0
     return COLOURS[number], MARKERS[number]
-
-
-def _tidy(axes: Any) -> None:
-    axes.set_facecolor("white")
-    axes.grid(color="#DDDDDD", linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)

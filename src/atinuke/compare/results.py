@@ -9,11 +9,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from atinuke.compare.config import differences
 from atinuke.config import build_settings
 from atinuke.durable import CHECKSUMS, printable, read_json
 from atinuke.errors import AtinukeError, DamagedFileError
 from atinuke.run_folder import RunFolder
+from atinuke.series.settings import differences
 from atinuke.train.config import TrainConfig
 
 Status = Literal["waiting", "finished", "interrupted", "failed"]

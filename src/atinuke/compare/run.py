@@ -3,13 +3,12 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from atinuke.compare.config import CompareConfig, command_of, differences
-from atinuke.compare.picture import draw, require_matplotlib
+from atinuke.compare.config import CompareConfig, command_of
+from atinuke.compare.picture import draw, require_pictures
 from atinuke.compare.results import Comparison, Row, environment_of, is_finished, read_measured
 from atinuke.compare.table import page, result_line, table
 from atinuke.compare.training import STOPPED, Ended, Relay
@@ -18,9 +17,10 @@ from atinuke.data.sources import Sources
 from atinuke.durable import printable, to_json, write_atomic
 from atinuke.errors import AtinukeError, Interrupted, RunFolderError
 from atinuke.run_folder import RunFolder
+from atinuke.series.folder import SETTINGS, find_folder
+from atinuke.series.settings import differences
 from atinuke.train.config import TrainConfig
 
-SETTINGS = "settings.json"
 RESULTS = "compare.json"
 TABLE = "table.md"
 PICTURES = ("picture.png", "picture.svg")
@@ -31,11 +31,16 @@ def run(cfg: CompareConfig, out: TextIO) -> None:
 
     Raises Interrupted after Ctrl-C, with what is done; AtinukeError at the end when runs have failed.
     """
-    require_matplotlib()
+    require_pictures()
     name = _name(cfg)
     for network in cfg.networks:  # whatever is wrong with the settings is said before anything is written
         cfg.run_config(network, cfg.chosen_seeds[0], Path("out"))
-    folder = _find_folder(cfg, name)
+    folder = find_folder(
+        cfg.out,
+        f"compare-{name}",
+        "a comparison",
+        lambda settings: differences(build_settings(TrainConfig, file=settings), cfg.train),
+    )
     with Relay().listening() as relay:
         home = RunFolder(folder)
         home.create()
@@ -139,45 +144,6 @@ def _name(cfg: CompareConfig) -> str:
     if files:
         Sources(files)
     return Sources(cfg.train.data.pairs or cfg.train.data.sources).name
-
-
-def _find_folder(cfg: CompareConfig, name: str) -> Path:
-    """Where the comparison goes: a new or empty folder, or the one where it began.
-
-    RunFolderError where `out` holds anything else; without `out`, runs/compare-NAME-2 and so on are tried.
-    """
-    if cfg.out is not None:
-        if fault := _fault(cfg.out, cfg.train):
-            raise RunFolderError(f"--out {printable(cfg.out)} {fault}")
-        return cfg.out
-    return next(path for path in _candidates(name) if not _fault(path, cfg.train))
-
-
-def _candidates(name: str) -> Iterator[Path]:
-    number = 1
-    while True:
-        yield Path("runs", f"compare-{name}" if number == 1 else f"compare-{name}-{number}")
-        number += 1
-
-
-def _fault(path: Path, train: TrainConfig) -> str:
-    """Why `path` cannot take this comparison; empty where it can."""
-    if not path.exists():
-        return ""
-    if not path.is_dir():
-        return "is a file; expected a folder. Choose another name."
-    if not any(path.iterdir()):
-        return ""
-    settings = path / SETTINGS
-    if not settings.is_file():
-        return "exists and holds something else than a comparison; choose another name or empty it."
-    try:
-        differing = differences(build_settings(TrainConfig, file=settings), train)
-    except AtinukeError as error:
-        return f"holds a comparison whose {SETTINGS} cannot be read ({one_line(error)}); choose another name."
-    if not differing:
-        return ""
-    return f"holds another comparison: {'; '.join(differing)}. Choose another name, or give the settings of that one."
 
 
 def _budget(train: TrainConfig) -> str:

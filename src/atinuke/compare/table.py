@@ -1,10 +1,10 @@
 """The table of a comparison, as Markdown that is aligned for reading as it stands."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from atinuke.compare.results import BITS_PER_BYTE, Comparison, Row, spread
+from atinuke.series.tables import aligned, machine_line
 
 APART = "\\*"
 """Beside a network whose score is of another kind. Escaped: a bare star could begin emphasis."""
@@ -21,19 +21,17 @@ def table(comparison: Comparison) -> str:
     ]
     if comparison.baselines:
         lines.append((BASELINE, "–", "–", "–", "–", spread(comparison.baselines, 4)))
-    return "\n".join([*_aligned(lines), "", *(f"- {note}" for note in _notes(comparison))])
+    return "\n".join([*aligned(lines), "", *(f"- {note}" for note in _notes(comparison))])
 
 
 def page(comparison: Comparison, folder: Path) -> str:
     """What table.md holds: the command, the table, the picture, the machine."""
     machine = comparison.environment
-    facts = [machine.get("cpu"), f"{machine.get('cores')} cores", machine.get("gpu"), machine.get("os")]
-    versions = [f"{name} {machine[name]}" for name in ("atinuke", "torch", "python") if machine.get(name)]
     lines = [f"# {folder.name}", "", "```sh", comparison.command, "```", "", table(comparison)]
     if comparison.finished:
         lines += ["", "![Scores and curves](picture.png)"]
     if machine:
-        lines += ["", f"Machine: {', '.join([str(fact) for fact in facts if fact] + versions)}."]
+        lines += ["", machine_line(machine)]
     return "\n".join(lines) + "\n"
 
 
@@ -110,15 +108,3 @@ def _notes(comparison: Comparison) -> list[str]:
 
 def _number(value: float, name: str) -> str:
     return f"{value:.4f}" if "bits" in name or "nats" in name else f"{value:.2f}"
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-
-    def padded(cells: Sequence[str]) -> str:
-        texts = [cells[0].ljust(widths[0])]
-        texts += [cell.rjust(width) for cell, width in zip(cells[1:-1], widths[1:-1], strict=True)]
-        return f"| {' | '.join([*texts, cells[-1].ljust(widths[-1])])} |"
-
-    rules = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:-1]), "-" * widths[-1]]
-    return [padded(lines[0]), f"| {' | '.join(rules)} |", *(padded(line) for line in lines[1:])]

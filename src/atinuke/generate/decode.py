@@ -58,8 +58,9 @@ class Window:
         if len(unread) > 1 or self._steps is None:
             return self._model(ids, self._cache)[0, -1]
         x = self._model.embed(ids, self._cache.last_tokens, self._cache.length)[0, 0]
-        for step, layer in zip(self._steps, self._cache.layers, strict=True):
-            x = step(x, layer)
+        first = x
+        for number, (step, layer) in enumerate(zip(self._steps, self._cache.layers, strict=True)):
+            x = step(self._model.enter(number, x, first), layer)
         self._cache.last_tokens = ids
         return self._model.read_out(x[None, None])[0, 0]
 

@@ -28,8 +28,8 @@ class Atinuke(Decoder):
     """A(X) = O( ⊕_l F_l( H( E(X), P_l ) ) ), arXiv:2401.16736 Figure 2; tokens (B, T) to logits (B, T, V).
 
     Beside `AtinukePaper`: P_l turns the queries and keys of each layer instead of being added to its input; queries
-    and keys are normalised; norms without gain; no biases; a hashed table of token pairs added to E; output
-    projections and read-out start at zero.
+    and keys are normalised; norms without gain; no biases; a hashed table of token pairs added to E, and a learned part
+    of E to the input of every block; output projections and read-out start at zero.
 
     Text, sound and pictures are one sequence (§1 there): a `Prefix` of the kind that the network was built for becomes
     positions ahead of the tokens, patches of a picture or log-mel frames of a sound, which see each other fully.
@@ -66,6 +66,7 @@ class Atinuke(Decoder):
             )
             for _ in range(layer_count)
         )
+        self.skips = nn.Parameter(torch.tensor([[1.0, 0.0]]).repeat(layer_count, 1))
         self.head = nn.Linear(model_dim, vocab_size, bias=False)
         # outputs at zero: every block starts as the identity, and the first loss is exactly ln V
         nn.init.zeros_(self.head.weight)
@@ -96,6 +97,13 @@ class Atinuke(Decoder):
     ) -> Float[Tensor, "B T D"]:
         """E(X): the token and the pair that it ends, normalised."""
         return self.dropout(self.norm(self.embedding(tokens) + self.pairs(tokens, before)))
+
+    def enter(
+        self, layer: int, x: Float[Tensor, "*rows D"], first: Float[Tensor, "*rows D"]
+    ) -> Float[Tensor, "*rows D"]:
+        """λ·x + μ·E(X), with two learned numbers for each layer, at first 1 and 0."""
+        keep, again = self.skips[layer].to(x.dtype).unbind()
+        return keep * x + again * first
 
     def prepend(
         self, prefix: Prefix, x: Float[Tensor, "B T D"], cache: Cache | None

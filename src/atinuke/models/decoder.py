@@ -30,6 +30,12 @@ class Decoder(nn.Module, ABC):
         `before` is the token ahead of these, if there is one; `start` is the place of the first of them.
         """
 
+    def enter(
+        self, layer: int, x: Float[Tensor, "*rows D"], first: Float[Tensor, "*rows D"]
+    ) -> Float[Tensor, "*rows D"]:
+        """What goes into a block: the residual stream `x`; `first` is the stream as it was before all blocks."""
+        return x
+
     @abstractmethod
     def read_out(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows V"]:
         """Logits from the residual stream after the last block."""
@@ -50,6 +56,29 @@ class Decoder(nn.Module, ABC):
             f"Use the network atinuke, built with {prefix.kind}=."
         )
 
+    def hidden(
+        self,
+        tokens: Int[Tensor, "B T"],
+        cache: Cache | None = None,
+        mask: Mask = "causal",
+        prefix: Prefix | None = None,
+    ) -> Float[Tensor, "B T D"]:
+        """The residual stream after the last block, at every token: what `read_out` reads; called as `forward` is."""
+        start, before = (cache.length, cache.last_tokens) if cache is not None else (0, None)
+        x = self.embed(tokens, before, start)
+        if prefix is not None:
+            if not (isinstance(mask, str) and mask == "causal"):
+                raise ValueError(f"tokens after a {prefix.kind} are causal; give no other mask with it")
+            x, mask = self.prepend(prefix, x, cache)
+        elif cache is not None and cache.is_padding is not None:
+            mask = after_prefix_mask(x.shape[1], cache.length, cache.is_padding)
+        first = x
+        for layer, block in enumerate(self.blocks):
+            x = block(self.enter(layer, x, first), cache.layers[layer] if cache is not None else None, mask)
+        if cache is not None:
+            cache.last_tokens = tokens[:, -1:]
+        return x if prefix is None else x[:, -tokens.shape[1] :]
+
     def forward(
         self,
         tokens: Int[Tensor, "B T"],
@@ -65,19 +94,7 @@ class Decoder(nn.Module, ABC):
         With `mask` "full", positions see what follows them too: a masked token is then read off one place before it,
         as the next token is (Charpentier & Samuel 2024, arXiv:2410.24159).
         """
-        start, before = (cache.length, cache.last_tokens) if cache is not None else (0, None)
-        x = self.embed(tokens, before, start)
-        if prefix is not None:
-            if not (isinstance(mask, str) and mask == "causal"):
-                raise ValueError(f"tokens after a {prefix.kind} are causal; give no other mask with it")
-            x, mask = self.prepend(prefix, x, cache)
-        elif cache is not None and cache.is_padding is not None:
-            mask = after_prefix_mask(x.shape[1], cache.length, cache.is_padding)
-        for layer, block in enumerate(self.blocks):
-            x = block(x, cache.layers[layer] if cache is not None else None, mask)
-        if cache is not None:
-            cache.last_tokens = tokens[:, -1:]
-        return self.read_at(x if prefix is None else x[:, -tokens.shape[1] :], places)
+        return self.read_at(self.hidden(tokens, cache, mask, prefix), places)
 
     def new_cache(self, batch: int, capacity: int) -> Cache:
         """An empty cache for `batch` sequences of at most `capacity` tokens."""

@@ -126,15 +126,14 @@ class Perceptron(Decoder):
         """Logits from the last hidden layer."""
         return self.head(x)
 
-    def forward(
+    def hidden(
         self,
         tokens: Int[Tensor, "B T"],
         cache: Cache | None = None,
         mask: Mask = "causal",
         prefix: Prefix | None = None,
-        places: Int[Tensor, " N"] | None = None,
-    ) -> Float[Tensor, "*rows V"]:
-        """Logits of the token after each position. With a cache, `tokens` follow those that it has seen."""
+    ) -> Float[Tensor, "B T F"]:
+        """The last hidden layer at each token. With a cache, `tokens` follow those that it has seen."""
         if not (isinstance(mask, str) and mask == "causal"):
             raise ValueError('a perceptron sees the tokens before the next one; its mask can only be "causal"')
         if prefix is not None:
@@ -151,7 +150,7 @@ class Perceptron(Decoder):
         if isinstance(cache, StateCache):
             seen = tokens if before is None else torch.cat([before, tokens], dim=1)
             cache.advance((seen[:, max(0, seen.shape[1] - self.window + 1) :],), tokens.shape[1])
-        return self.read_at(x, places)
+        return x
 
     def new_cache(self, batch: int, capacity: int) -> StateCache:
         """An empty cache: it will hold the last W − 1 tokens."""

@@ -63,15 +63,14 @@ class RNN(Decoder):
         """Logits from the last layer's hidden states."""
         return F.linear(self.dropout(self.project_out(x)), self.embedding.weight, self.head_bias)
 
-    def forward(
+    def hidden(
         self,
         tokens: Int[Tensor, "B T"],
         cache: Cache | None = None,
         mask: Mask = "causal",
         prefix: Prefix | None = None,
-        places: Int[Tensor, " N"] | None = None,
-    ) -> Float[Tensor, "*rows V"]:
-        """Logits of the token after each position. With a cache, `tokens` follow those that it has seen."""
+    ) -> Float[Tensor, "B T F"]:
+        """The state of the last layer after each token. With a cache, `tokens` follow those that it has seen."""
         if not (isinstance(mask, str) and mask == "causal"):
             raise ValueError('a recurrent network reads from left to right; its mask can only be "causal"')
         if prefix is not None:
@@ -81,7 +80,7 @@ class RNN(Decoder):
         x, states = run_layers(self.blocks, self.embed(tokens, None), remembered, self.dropout)
         if isinstance(cache, StateCache):
             cache.advance(states, tokens.shape[1])
-        return self.read_at(x, places)
+        return x
 
     def new_cache(self, batch: int, capacity: int) -> StateCache:
         """An empty cache. It takes the same room whatever `capacity` is; the rows come with the first tokens."""

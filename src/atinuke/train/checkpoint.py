@@ -10,7 +10,7 @@ disk or a power cut at any moment leaves the last good one. Tensors are safetens
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,18 +76,34 @@ class Checkpoints:
         `tensors` maps group → name → tensor, one file per group. In `state`, NaN and infinity become null.
         `score`: lower is better; None or NaN is never the best. RunFolderError says what stays good when it fails.
         """
+
+        def write(folder: Path) -> None:
+            for group, named in tensors.items():
+                write_tensors(folder / f"{group}.safetensors", named)
+
+        return self.put(step, list(tensors), write, state, score=score)
+
+    def put(
+        self,
+        step: int,
+        groups: Iterable[str],
+        write: Callable[[Path], None],
+        state: Mapping[str, JSON],
+        *,
+        score: float | None = None,
+    ) -> Path:
+        """As `save`, where `write` puts the files of `groups` into the folder that it is given."""
         clean_leftovers(self.folder)  # first, because they take up room
         facts = {
             "format": FORMAT,
             "step": step,
             "score": None if score is None else float(score),
-            "groups": sorted(tensors),
+            "groups": sorted(groups),
             "state": state,
         }
 
         def fill(folder: Path) -> None:
-            for group, named in tensors.items():
-                write_tensors(folder / f"{group}.safetensors", named)
+            write(folder)
             (folder / STATE).write_bytes(encode(to_json(facts) + "\n"))
 
         final = self.folder / f"step-{step:08d}"
@@ -96,6 +112,9 @@ class Checkpoints:
         write_folder_atomic(final, fill, stays=stays)
         self._prune(step)
         return final
+
+    def wait(self) -> None:
+        """What `save` wrote is in place when it returns."""
 
     def newest_good(self) -> LoadedCheckpoint | None:
         """The newest checkpoint that verifies; None when there is none at all. `damaged` says what was passed over.
@@ -123,7 +142,7 @@ class Checkpoints:
         self.damaged = []
         for place in places:
             try:
-                return _load(place)
+                return load_checkpoint(place)
             except RunFolderError as error:
                 self.damaged.append(f"Checkpoint {place.name} is passed over: {error}")
         if self.damaged:
@@ -147,8 +166,10 @@ class Checkpoints:
                 discard_folder(place)
 
 
-def _load(place: Path) -> LoadedCheckpoint:
-    verify_folder(place)
+def load_checkpoint(place: Path, *, verify: bool = True) -> LoadedCheckpoint:
+    """The checkpoint in a folder; DamagedFileError for one that is not as it was written."""
+    if verify:
+        verify_folder(place)
     facts = read_json(place / STATE)
     if facts.get("format") != FORMAT:
         raise DamagedFileError(f"{printable(place)} was written by another version of atinuke.")

@@ -102,6 +102,9 @@ class OptimizerConfig(Settings):
     kind: Literal["muon", "adamw"] | None = Field(None, description="Optimizer of the block matrices.")
     lr: PositiveFloat | None = Field(None, description="Peak learning rate of AdamW.")
     matrix_lr: PositiveFloat | None = Field(None, description="Peak learning rate of Muon.")
+    embedding_lr: PositiveFloat | None = Field(
+        None, description="Peak learning rate of the table of tokens; none: lr, or as planned for atinuke."
+    )
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW: decay of the first moment.")
     beta2: float | None = Field(None, ge=0, lt=1, description="AdamW: decay of the second moment.")
     momentum: float = Field(0.95, ge=0, lt=1, description="Muon: decay of the momentum.")
@@ -166,6 +169,23 @@ class CheckpointConfig(Settings):
     keep: int = Field(2, ge=1, description="Newest checkpoints kept, beside the best.")
 
 
+class ParallelConfig(Settings):
+    """How several processes (torchrun) share a step, and how a step fits into memory."""
+
+    kind: Literal["auto", "ddp", "fsdp"] = Field(
+        "auto",
+        description="ddp: every process holds the network; fsdp: each holds a part; auto: ddp where memory allows it.",
+    )
+    tensor: PositiveInt = Field(1, description="Processes that share each matrix, a divisor of the heads; with fsdp.")
+    recompute: bool = Field(False, description="Compute blocks again for their gradients: less memory, more time.")
+    micro_batch_seqs: PositiveInt | None = Field(
+        None, description="Rows that a process computes at once; none: all of its part, halved when memory is short."
+    )
+    lost_after_s: PositiveFloat = Field(
+        45.0, description="Seconds of silence after which another process counts as lost."
+    )
+
+
 class TrainConfig(Settings):
     """One training run."""
 
@@ -178,6 +198,7 @@ class TrainConfig(Settings):
     schedule: ScheduleConfig = Field(ScheduleConfig(), description="Learning rate over time.")
     budget: BudgetConfig = Field(BudgetConfig(), description="How long.")
     checkpoint: CheckpointConfig = Field(CheckpointConfig(), description="Saving.")
+    parallel: ParallelConfig = Field(ParallelConfig(), description="Several processes, and memory.")
     init_embeddings: Path | None = Field(
         None, description="Run whose embeddings this one begins with; tokens it lacks are averaged from their pieces."
     )

@@ -3,12 +3,13 @@
 state, batches, objective ──► optimizer_step ──► StepMetrics ──► observers (metrics, display, checkpoints)
 """
 
+import math
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +17,9 @@ from torch.optim import Optimizer
 
 from atinuke.data.batches.batch import Batch, BatchSource
 from atinuke.errors import NonFiniteLossError
-from atinuke.train.objectives import Objective
+from atinuke.train.micro_batches import MicroBatches
 from atinuke.train.optimizers import scale_learning_rates
-from atinuke.train.schedule import Pace
+from atinuke.train.team import Alone, Team
 
 
 @dataclass
@@ -52,6 +53,18 @@ class StepMetrics:
     """Targets of this step."""
     progress: float
     """The part of the budget that is used, 0 to 1."""
+    micro_batch_seqs: int | None = None
+    """Rows that were computed at once, where a step was cut into parts."""
+
+
+class Progress(Protocol):
+    """How far a run is: any pace of schedule.py, or one that several processes agree on."""
+
+    def elapsed_s(self) -> float:
+        """Seconds used so far."""
+
+    def progress(self, state: TrainState) -> float:
+        """The part of the budget that is used; 1 when no further step follows."""
 
 
 class Observer(Protocol):
@@ -100,19 +113,19 @@ class StopRequest:
 class StepRules:
     """How one update is made."""
 
-    forward: Callable[..., Any]
-    """The model, or its compiled twin; called with the inputs of a batch."""
-    objective: Objective
+    loss: Callable[[Batch], Tensor]
+    """The loss of a batch, or what a part of one adds to it."""
     rate_factor: Callable[[float], float]
     clip_norm: float | None = None
-    autocast: Callable[[], AbstractContextManager[object]] = field(default=nullcontext)
+    micro_batches: MicroBatches = field(default_factory=MicroBatches)
+    team: Team = field(default_factory=Alone)
 
 
 def fit(
     state: TrainState,
     batches: BatchSource,
     rules: StepRules,
-    pace: Pace,
+    pace: Progress,
     observers: Sequence[Observer],
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
@@ -137,6 +150,7 @@ def fit(
             grad_norm=grad_norm,
             targets=batch.target_count,
             progress=progress,
+            micro_batch_seqs=rules.micro_batches.at_most,
         )
         previous_s = now_s
         for observer in observers:
@@ -150,28 +164,43 @@ def optimizer_step(state: TrainState, batch: Batch, rules: StepRules, rate_facto
 
     A loss or gradient that is not finite raises before any weight is touched.
     """
-    with rules.autocast():
-        output = rules.forward(*batch.inputs)
-    loss = rules.objective(output, batch.targets)
-    _refuse_non_finite("loss", loss, state, batch)
-    loss.backward()  # type: ignore[no-untyped-call]
+    rules.team.begin_step(state.step)
+    loss = _accumulate_gradients(state, batch, rules)
     gradients = [parameter.grad for parameter in state.model.parameters() if parameter.grad is not None]
-    grad_norm = torch.nn.utils.get_total_norm(gradients)
-    _refuse_non_finite("gradient norm", grad_norm, state, batch)
-    if rules.clip_norm is not None:
-        torch._foreach_mul_(gradients, (rules.clip_norm / (grad_norm + 1e-6)).clamp(max=1.0))
+    grad_norm = rules.team.clip(gradients, rules.clip_norm)
+    nats, norm = torch.stack((loss, grad_norm.to(loss))).tolist()  # one wait for a device that computes on its own
+    _refuse_non_finite("loss", nats, state, batch)
+    _refuse_non_finite("gradient norm", norm, state, batch)
     scale_learning_rates(state.optimizers, rate_factor)
     for optimizer in state.optimizers:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-    return loss.item(), grad_norm.item()
+    return nats, norm
 
 
-def _refuse_non_finite(what: str, value: Tensor, state: TrainState, batch: Batch) -> None:
-    if torch.isfinite(value):
+def _accumulate_gradients(state: TrainState, batch: Batch, rules: StepRules) -> Tensor:
+    """The loss of the whole batch, its gradient being summed over micro-batches that memory has room for."""
+    while True:
+        parts = rules.micro_batches.of(batch)
+        losses = []
+        try:
+            for number, part in enumerate(parts, start=1):
+                with rules.team.part(is_last=number == len(parts)):
+                    loss = rules.loss(part)
+                    rules.team.backward(loss)
+                losses.append(loss.detach())
+            return rules.team.sum(sum(losses[1:], start=losses[0]))
+        except (MemoryError, RuntimeError) as error:
+            rules.micro_batches.halve(error, batch)
+        for optimizer in state.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+
+
+def _refuse_non_finite(what: str, value: float, state: TrainState, batch: Batch) -> None:
+    if math.isfinite(value):
         return
     raise NonFiniteLossError(
-        f"the {what} became {value.item()} at step {state.step + 1} "
+        f"the {what} became {value} at step {state.step + 1} "
         f"(places {batch.position} to {batch.next_position - 1} of the data); nothing was updated from it. "
         f"Last good checkpoint: {state.last_good_checkpoint}. "
         "Lower optim.matrix_lr and optim.lr, set optim.clip_norm=1, or use --set dtype=float32."

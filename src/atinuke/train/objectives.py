@@ -11,10 +11,21 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from atinuke.data.batches.batch import IGNORE
+from atinuke.data.batches.batch import IGNORE, Batch
 from atinuke.models.bert import BertOutput
 
-Objective = Callable[[Any, Any], Tensor]
+Objective = Callable[..., Tensor]
+"""(output, targets) → loss; one over several kinds of targets also takes the share that each counts by."""
+
+
+def loss_of(objective: Objective, output: Any, batch: Batch) -> Float[Tensor, ""]:
+    """The loss of a batch; of a part of one, what it adds to the loss of the whole."""
+    if not batch.shares:
+        return objective(output, batch.targets)
+    if len(batch.shares) > 1:
+        return objective(output, batch.targets, batch.shares)
+    # a part without targets has no mean, which is not a number; it takes part so that its processes go on together
+    return batch.shares[0] * objective(output, batch.targets) if batch.shares[0] else 0.0 * output.float().sum()
 
 
 def next_token(
@@ -38,13 +49,20 @@ def smoothed(label_smoothing: float) -> Objective:
 
 
 def masked_and_next_sentence(
-    output: BertOutput, targets: tuple[Int[Tensor, " N"], Int[Tensor, " B"]]
+    output: BertOutput,
+    targets: tuple[Int[Tensor, " N"], Int[Tensor, " B"]],
+    shares: tuple[float, ...] = (1.0, 1.0),
 ) -> Float[Tensor, ""]:
-    """Mean nats per masked token, plus mean nats per pair of sentences where those count (Devlin et al. 2019, §3.1)."""
+    """Mean nats per masked token, plus mean nats per pair of sentences where those count (Devlin et al. 2019, §3.1).
+
+    `shares`: for a part of a batch, how much of the targets of the whole it holds; each mean counts by its own.
+    """
     token_targets, next_targets = targets
     loss = F.cross_entropy(output.logits.float().flatten(0, -2), token_targets.flatten(), ignore_index=IGNORE)
+    # a part without targets has no mean, which is not a number
+    loss = loss * shares[0] if shares[0] else 0.0 * output.logits.float().sum()
     if (next_targets != IGNORE).any():
-        loss = loss + F.cross_entropy(output.next_sentence.float(), next_targets, ignore_index=IGNORE)
+        loss = loss + shares[1] * F.cross_entropy(output.next_sentence.float(), next_targets, ignore_index=IGNORE)
     return loss
 
 

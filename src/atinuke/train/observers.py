@@ -3,12 +3,12 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from atinuke.run_folder import MetricsWriter
-from atinuke.train.checkpoint import Checkpoints
 from atinuke.train.loop import StepMetrics, TrainState
 from atinuke.train.progress import Display
 
@@ -33,6 +33,8 @@ class MetricsObserver:
             "tokens_per_s": round(metrics.tokens_per_s, 1),
             "grad_norm": metrics.grad_norm,
         }
+        if metrics.micro_batch_seqs is not None:
+            row["micro_batch_seqs"] = metrics.micro_batch_seqs
         if is_scored and state.last_val is not None:
             row["val_loss"] = state.last_val[1]
         self._writer.append(row)
@@ -68,6 +70,23 @@ class DisplayObserver:
         """Nothing more to show."""
 
 
+class Saver(Protocol):
+    """`Checkpoints`, or those that several processes write together."""
+
+    def save(
+        self,
+        step: int,
+        tensors: Mapping[str, Mapping[str, Tensor]],
+        state: Mapping[str, Any],
+        *,
+        score: float | None = None,
+    ) -> Path:
+        """Writes a checkpoint, or begins to; returns the newest that is in place."""
+
+    def wait(self) -> None:
+        """Returns when the last checkpoint is in place."""
+
+
 class CheckpointObserver:
     """Saves when `is_due` says so, and at the end; each save is scored on the same few held-out windows.
 
@@ -76,7 +95,7 @@ class CheckpointObserver:
 
     def __init__(
         self,
-        checkpoints: Checkpoints,
+        checkpoints: Saver,
         capture: Callable[[TrainState], tuple[Mapping[str, Mapping[str, Tensor]], Mapping[str, Any]]],
         is_due: Callable[[StepMetrics], bool],
         estimate_val_loss: Callable[[], float],
@@ -100,9 +119,10 @@ class CheckpointObserver:
         """Saves once more. A run that was only interrupted is not scored: it has no time for that."""
         if self._saved_step != state.step:
             self.save(state, with_score=self._is_finished(state))
+        self._checkpoints.wait()
 
-    def save(self, state: TrainState, *, with_score: bool) -> None:
-        """Writes one checkpoint."""
+    def save(self, state: TrainState, *, with_score: bool, wait: bool = False) -> None:
+        """Writes one checkpoint; `wait` until it is in place, where it is written beside training."""
         started_s = time.perf_counter()
         score = None
         if with_score:
@@ -110,6 +130,8 @@ class CheckpointObserver:
             state.last_val = (state.step, score)
         tensors, facts = self._capture(state)
         saved = self._checkpoints.save(state.step, tensors, facts, score=score)
+        if wait:
+            self._checkpoints.wait()
         self._saved_step = state.step
         state.last_good_checkpoint = saved.name
         self.slowest_save_s = max(self.slowest_save_s, time.perf_counter() - started_s)

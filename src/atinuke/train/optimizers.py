@@ -101,12 +101,18 @@ def block_matrices(model: nn.Module) -> list[nn.Parameter]:
     ]
 
 
+def token_tables(model: nn.Module) -> list[nn.Parameter]:
+    """The tables of single tokens, by the name that every network gives its own: one row for each id."""
+    return [parameter for name, parameter in model.named_parameters() if name == "embedding.weight"]
+
+
 def build_optimizers(
     model: nn.Module,
     kind: Literal["muon", "adamw"],
     *,
     lr: float,
     matrix_lr: float,
+    embedding_lr: float | None = None,
     betas: tuple[float, float],
     momentum: float,
     weight_decay: float,
@@ -114,12 +120,16 @@ def build_optimizers(
 ) -> list[Optimizer]:
     """The optimizers that together own every parameter once. Each group remembers its peak rate as `peak_lr`.
 
+    `embedding_lr` is the rate of the tables of single tokens; none: `lr`, as of everything that AdamW has.
     Weight decay falls on matrices alone, never on gains, biases, scales or embedding tables.
     """
     matrices = block_matrices(model)
-    in_blocks = {id(matrix) for matrix in matrices}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in in_blocks]
+    tables = token_tables(model) if embedding_lr is not None else []
+    apart = {id(parameter) for parameter in (*matrices, *tables)}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in apart]
     adamw_groups: list[dict[str, Any]] = [{"params": others, "weight_decay": 0.0}]
+    if tables:
+        adamw_groups.append({"params": tables, "weight_decay": 0.0, "lr": embedding_lr})
     optimizers: list[Optimizer] = []
     if kind == "muon" and matrices:
         optimizers.append(

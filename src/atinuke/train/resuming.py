@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from atinuke.config import flat_settings, read_settings_file, validate
 from atinuke.data.sources import Sources, short_name
@@ -21,8 +21,8 @@ from atinuke.train.progress import Display
 from atinuke.train.state_tensors import load_optimizer, load_random_tensors, optimizer_tensors, random_tensors
 from atinuke.weights import load_model, model_tensors
 
-# What may differ when a run is taken up again: how long, how often it saves, and where it stands.
-FREE_TO_CHANGE = ("budget", "checkpoint", "out", "resume", "device", "sample_prompts")
+# What may differ when a run is taken up again: how long, how often it saves, on what, and where it stands.
+FREE_TO_CHANGE = ("budget", "checkpoint", "parallel", "out", "resume", "device", "sample_prompts")
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,45 @@ def clear(folder: RunFolder) -> None:
             path.unlink(missing_ok=True)
 
 
-def capture(state: TrainState, facts: Mapping[str, Any]) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+class Placement(Protocol):
+    """How tensors lie here, where processes share them (`parallel.shards.Layout`)."""
+
+    def to_file(self, parameter: Tensor, tensor: Tensor) -> Tensor:
+        """A parameter, or a tensor of its state, as it lies in a file."""
+
+    def from_file(self, parameter: Tensor, whole: Tensor) -> Tensor:
+        """Of such a tensor in a file, what lies here."""
+
+
+class Whole:
+    """Every tensor is here, as it lies in a file."""
+
+    def to_file(self, parameter: Tensor, tensor: Tensor) -> Tensor:
+        """Itself."""
+        return tensor
+
+    def from_file(self, parameter: Tensor, whole: Tensor) -> Tensor:
+        """All of it."""
+        return whole
+
+
+def capture(
+    state: TrainState, facts: Mapping[str, Any], placement: Placement | None = None
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The whole training state as tensors by file, and as JSON; `facts` are added to the JSON."""
+    placement = placement or Whole()
     optimizer: dict[str, Tensor] = {}
     optimizer_facts: list[Any] = []
     for number, each in enumerate(state.optimizers):
-        tensors, numbers = optimizer_tensors(each)
+        tensors, numbers = optimizer_tensors(each, placement.to_file)
         optimizer |= {f"{number}.{name}": tensor for name, tensor in tensors.items()}
         optimizer_facts.append(numbers)
-    tensors_by_file = {"model": model_tensors(state.model), "optimizer": optimizer, "random": random_tensors()}
+    parameters = dict(state.model.named_parameters(remove_duplicate=False))
+    model = {
+        name: placement.to_file(parameters.get(name, tensor), tensor)
+        for name, tensor in model_tensors(state.model).items()
+    }
+    tensors_by_file = {"model": model, "optimizer": optimizer, "random": random_tensors()}
     return tensors_by_file, {
         **facts,
         "step": state.step,
@@ -95,25 +125,36 @@ def capture(state: TrainState, facts: Mapping[str, Any]) -> tuple[dict[str, dict
     }
 
 
-def restore(state: TrainState, checkpoints: Checkpoints, display: Display) -> LoadedCheckpoint | None:
-    """Takes up the newest checkpoint that verifies; None where there is none. Damaged ones are named."""
+def newest_checkpoint(checkpoints: Checkpoints, display: Display) -> LoadedCheckpoint | None:
+    """The newest checkpoint that verifies; None where there is none. Damaged ones are named."""
     loaded = checkpoints.newest_good()
     for line in checkpoints.damaged:
         display.say(line)
-    if loaded is None:
-        return None
-    load_model(state.model, loaded.tensors["model"])
+    return loaded
+
+
+def restore(state: TrainState, loaded: LoadedCheckpoint, placement: Placement | None = None) -> None:
+    """Takes up the training where the checkpoint was made."""
+    placement = placement or Whole()
+    load_placed(state.model, loaded, placement)
     for number, optimizer in enumerate(state.optimizers):
         prefix = f"{number}."
         tensors = {n.removeprefix(prefix): t for n, t in loaded.tensors["optimizer"].items() if n.startswith(prefix)}
-        load_optimizer(optimizer, tensors, loaded.state["optimizers"][number])
+        load_optimizer(optimizer, tensors, loaded.state["optimizers"][number], placement.from_file)
     load_random_tensors(loaded.tensors["random"])
     state.step, state.tokens = loaded.state["step"], loaded.state["tokens"]
     state.position = loaded.state["position"]
     last_val = loaded.state["last_val"]
     state.last_val = None if last_val is None else (last_val[0], last_val[1])
     state.last_good_checkpoint = loaded.path.name
-    return loaded
+
+
+def load_placed(model: nn.Module, loaded: LoadedCheckpoint, placement: Placement) -> None:
+    """Fills the model, or the parts of it that lie here, with the weights of a checkpoint."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    weights = loaded.tensors["model"]
+    own = {name: placement.from_file(parameters.get(name, whole), whole) for name, whole in weights.items()}
+    load_model(model, own)
 
 
 def _request_path(folder: RunFolder) -> Path:

@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
 
@@ -16,8 +16,15 @@ from atinuke.errors import RunFolderError
 MACHINE_OPTIONS = ("foreach", "fused", "capturable", "differentiable")
 NOT_OPTIONS = ("params", "param_names", *MACHINE_OPTIONS)
 
+Moved = Callable[[Tensor, Tensor], Tensor]
+"""(parameter, tensor of its state) → the tensor as it lies in a file, or of one in a file the part that lies here."""
 
-def optimizer_tensors(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+
+def _as_it_is(parameter: Tensor, tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def optimizer_tensors(optimizer: Optimizer, to_file: Moved = _as_it_is) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """State of the optimizer: its tensors by name (`3.exp_avg`: of the fourth parameter), and the rest as JSON.
 
     Takes any optimizer whose state and options are tensors, numbers, booleans, strings, None, and lists or tuples
@@ -26,7 +33,10 @@ def optimizer_tensors(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str
     tensors: dict[str, Tensor] = {}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     values = {
-        str(index): {key: _pack(value, f"{index}.{key}", tensors) for key, value in optimizer.state[parameter].items()}
+        str(index): {
+            key: _pack(to_file(parameter, value) if isinstance(value, Tensor) else value, f"{index}.{key}", tensors)
+            for key, value in optimizer.state[parameter].items()
+        }
         for index, parameter in enumerate(parameters)
         if parameter in optimizer.state
     }
@@ -44,7 +54,9 @@ def optimizer_tensors(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str
     return tensors, {"kind": _kind(optimizer), "groups": groups, "values": values}
 
 
-def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+def load_optimizer(
+    optimizer: Optimizer, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], from_file: Moved = _as_it_is
+) -> None:
     """Puts back what `optimizer_tensors` gave, into an optimizer built the same way; the tensors are copied.
 
     RunFolderError says what differs when it is the state of another optimizer or of other parameters.
@@ -58,7 +70,7 @@ def load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor], facts: M
             optimizer.state.pop(parameter, None)
             if str(index) in facts["values"]:
                 optimizer.state[parameter] = {
-                    key: _place(key, _unpack(value, tensors), parameter, group)
+                    key: _place(key, _unpack(value, tensors), parameter, group, from_file)
                     for key, value in facts["values"][str(index)].items()
                 }
             index += 1
@@ -128,7 +140,7 @@ def _unpack(packed: Any, tensors: Mapping[str, Tensor]) -> Any:
     return tuple(items) if kind == "tuple" else items
 
 
-def _place(key: str, value: Any, parameter: Tensor, group: Mapping[str, Any]) -> Any:
+def _place(key: str, value: Any, parameter: Tensor, group: Mapping[str, Any], from_file: Moved) -> Any:
     """A copy of a state tensor where the optimizer wants it: beside its parameter, in the same order of memory."""
     if not isinstance(value, Tensor):
         return value
@@ -136,7 +148,8 @@ def _place(key: str, value: Any, parameter: Tensor, group: Mapping[str, Any]) ->
         return value.to("cpu", copy=True)  # torch counts steps on the CPU unless its kernel reads the count itself
     if value.shape != parameter.shape:
         return value.to(parameter.device, copy=True)
-    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+    own = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False)
+    return own.copy_(from_file(parameter, value))
 
 
 def _check_same(optimizer: Optimizer, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

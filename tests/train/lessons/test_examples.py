@@ -78,7 +78,7 @@ def test_one_network_tells_apart_what_it_sees_hears_and_reads(
     rows, held_out = make(tmp_path / "a", 24), make(tmp_path / "b", 30)[-18:]  # numbers 24 to 29 are new
     cfg = {**settings, "data.examples": listed(tmp_path / "a", rows), "batch_seqs": 8}
     cfg |= {"data.held_out": listed(tmp_path / "b", held_out), "model.model_dim": 32, "model.hidden_dim": 64}
-    folder, said = train(tmp_path / "run", cfg, budget__steps=150)
+    folder, said = train(tmp_path / "run", cfg, budget__steps=250)
     summary = folder.read_summary()
     assert summary["score"] == {
         "name": "accuracy",

@@ -123,7 +123,8 @@ def _make(
     tokens, targets = _tokens(examples, rows, chosen)
     prefix = None if kind == "text" else _prefix(examples, rows, kind, chosen, how, random)
     places = (targets != IGNORE).flatten().nonzero()[:, 0]  # an answer is short beside its text
-    return Batch((tokens, None, "causal", prefix, places), targets, position, position + 1, len(places))
+    inputs = (tokens, None, "causal", prefix, places)
+    return Batch(inputs, targets, position, position + 1, len(places), places_input=4)
 
 
 def _tokens(examples: ExampleSet, rows: ExampleRows, chosen: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

@@ -133,7 +133,8 @@ class MaskedBatches:
             torch.from_numpy(places),
         )
         targets = (torch.from_numpy(tokens.ravel()[places]), torch.from_numpy(labels))
-        return Batch(inputs, targets, position, position + self._batch_seqs, hidden.size).to(self._device)
+        following = position + self._batch_seqs
+        return Batch(inputs, targets, position, following, hidden.size, places_input=3).to(self._device)
 
     def _read(self, spans: _Spans) -> tuple[Ids, Ids, Flags, Flags]:
         """Tokens, segments, what is a token, and what may be hidden."""

@@ -43,7 +43,7 @@ class WindowBatches:
             )
         self._shards = shards
         self._context = context
-        self._batch_seqs = batch_seqs
+        self.batch_seqs = batch_seqs
         self._seed = seed
         self._device = torch.device(device)
         self._epochs: dict[int, _Epoch] = {}
@@ -56,12 +56,12 @@ class WindowBatches:
         block = self._shards.at(places % self._shards.total_tokens)
         tokens = torch.from_numpy(np.ascontiguousarray(block[:, :-1]))
         targets = torch.from_numpy(np.ascontiguousarray(block[:, 1:]))
-        return Batch((tokens,), targets, position, position + self._batch_seqs, targets.numel()).to(self._device)
+        return Batch((tokens,), targets, position, position + self.batch_seqs, targets.numel()).to(self._device)
 
     def _starts(self, position: int) -> NDArray[np.int64]:
-        windows = np.arange(position, position + self._batch_seqs)
+        windows = np.arange(position, position + self.batch_seqs)
         numbers, places = np.divmod(windows, self.windows_per_epoch)
-        starts = np.empty(self._batch_seqs, dtype=np.int64)
+        starts = np.empty(self.batch_seqs, dtype=np.int64)
         for number in range(int(numbers[0]), int(numbers[-1]) + 1):
             epoch = self._epoch(number)
             is_here = numbers == number

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from atinuke.models.layers.cache import LayerCache
 from atinuke.models.layers.norm import PlainLayerNorm
-from atinuke.models.layers.positions import Positions
+from atinuke.models.layers.positions import Positions, RotaryPositions
+from atinuke.models.layers.turned_heads import turned_heads
 
 Mask = Literal["causal", "full"] | Bool[Tensor, "..."]
 """Who sees whom. "causal": the queries are the last T of the S positions, and each sees itself and what came before.
@@ -167,6 +168,12 @@ class SelfAttention(nn.Module):
         self.project_qkv = nn.Linear(model_dim, rows, bias=bias)
         self.project_out = nn.Linear(key_dim, model_dim, bias=bias)
         self.attend = BACKENDS["fast"]
+        self._turns_at_once = (
+            qk_norm
+            and isinstance(positions, RotaryPositions)
+            and self.kv_head_count == head_count
+            and self.head_dim % 2 == 0
+        )
 
     def forward(
         self, x: Float[Tensor, "B T D"], cache: LayerCache | None = None, mask: Mask = "causal"
@@ -174,14 +181,29 @@ class SelfAttention(nn.Module):
         """What each position gathers from those that it may see; with a cache, S counts what the cache holds too."""
         batch, length, _ = x.shape
         start = cache.length if cache is not None else 0
-        heads = self.project_qkv(self.positions.add(x, start)).view(batch, length, -1, self.head_dim).transpose(1, 2)
-        query, key, value = heads.split_with_sizes([self.head_count, self.kv_head_count, self.kv_head_count], dim=1)
-        query = self.positions.turn(self.query_key_norm(query), start)
-        key = self.positions.turn(self.query_key_norm(key), start)
+        projected = self.project_qkv(self.positions.add(x, start))
+        if cache is None and self._is_faster_at_once(projected):
+            assert isinstance(self.positions, RotaryPositions)
+            query, key, value = turned_heads(
+                projected, self.head_count, *self.positions.whole_tables(length, projected)
+            )
+        else:
+            heads = projected.view(batch, length, -1, self.head_dim).transpose(1, 2)
+            query, key, value = heads.split_with_sizes([self.head_count, self.kv_head_count, self.kv_head_count], dim=1)
+            query = self.positions.turn(self.query_key_norm(query), start)
+            key = self.positions.turn(self.query_key_norm(key), start)
         if cache is not None:
             key, value = cache.extend(key, value)
         gathered = self.attend(query, key, value, mask)
         return self.project_out(gathered.transpose(1, 2).reshape(batch, length, -1))
+
+    def _is_faster_at_once(self, projected: Tensor) -> bool:
+        """Whether heads are better made by one function than by the lines that say what it does.
+
+        That is where their gradient is wanted on a CPU; a compiler puts the lines together by itself.
+        """
+        is_training = projected.requires_grad and projected.device.type == "cpu"
+        return self._turns_at_once and is_training and not torch.compiler.is_compiling()
 
     def new_cache(self, batch: int, capacity: int) -> LayerCache:
         """An empty cache for `batch` sequences of at most `capacity` tokens."""

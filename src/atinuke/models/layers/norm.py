@@ -5,6 +5,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+EPSILON = 1e-5
+"""What PlainLayerNorm adds to the variance: torch's own choice."""
+
 
 class PlainLayerNorm(nn.Module):
     """Zero mean, unit variance over the last axis; no gain, no bias (Ba et al. 2016, arXiv:1607.06450).
@@ -15,7 +18,7 @@ class PlainLayerNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """x, normalised."""
-        return F.layer_norm(x, (x.shape[-1],))
+        return F.layer_norm(x, (x.shape[-1],), eps=EPSILON)
 
 
 class RMSNorm(nn.Module):

@@ -131,10 +131,7 @@ class RotaryPositions(Positions):
     def turn(self, x: Float[Tensor, "B H T E"], start: int) -> Float[Tensor, "B H T E"]:
         """Each pair (x_i, x_{i+E/2}) turned in its plane by position / base^(2i/E)."""
         end = start + x.shape[2]
-        self.check(end)
-        if self.cosine.shape[0] < end or self.cosine.device != x.device:
-            table = sinusoids(_rows(end, self.cosine), 2 * self.pair_count, x.device, base=self.base)
-            self.sine, self.cosine = table[:, 0::2], table[:, 1::2]
+        self._reach(end, x.device)
         # in the dtype of x: a float32 table would widen bfloat16 activations
         cosine, sine = self.cosine[start:end].to(x.dtype), self.sine[start:end].to(x.dtype)
         rest_count = x.shape[-1] - 2 * self.pair_count
@@ -142,6 +139,21 @@ class RotaryPositions(Positions):
         first, second, rest = x.split_with_sizes([self.pair_count, self.pair_count, rest_count], dim=-1)
         turned = [first * cosine - second * sine, first * sine + second * cosine]
         return torch.cat([*turned, rest] if rest_count else turned, dim=-1)
+
+    def whole_tables(self, length: int, like: Tensor) -> tuple[Float[Tensor, "T E"], Float[Tensor, "T E"]]:
+        """Cosines and sines of the first places for every component, those of the first half of sines negative:
+        x turned is x · cosine + (x with its halves exchanged) · sine. For an even E.
+        """
+        self._reach(length, like.device)
+        cosine, sine = self.cosine[:length].to(like.dtype), self.sine[:length].to(like.dtype)
+        return torch.cat([cosine, cosine], dim=-1), torch.cat([-sine, sine], dim=-1)
+
+    def _reach(self, end: int, device: torch.device) -> None:
+        """Makes the tables long enough, there where they are needed."""
+        self.check(end)
+        if self.cosine.shape[0] < end or self.cosine.device != device:
+            table = sinusoids(_rows(end, self.cosine), 2 * self.pair_count, device, base=self.base)
+            self.sine, self.cosine = table[:, 0::2], table[:, 1::2]
 
 
 @torch.inference_mode(False)  # tables are kept, and training cannot use a tensor of inference mode

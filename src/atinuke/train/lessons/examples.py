@@ -23,11 +23,12 @@ from atinuke.models.decoder import Decoder
 from atinuke.run_folder import RunFolder
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.tokenizers.training import train_tokenizer
-from atinuke.train.budget import LONGEST, choose_dtype, next_multiple
 from atinuke.train.config import ModelChoice, TrainConfig
 from atinuke.train.inheriting import with_inherited_width
 from atinuke.train.lessons.lesson import Autocast, Lesson, Workbench, mean_nats, plan_path, used_up
 from atinuke.train.objectives import Objective, next_token, smoothed
+from atinuke.train.planning.choices import choose_dtype
+from atinuke.train.planning.shapes import LONGEST, next_multiple
 from atinuke.train.progress import Display
 
 ROWS_AT_ONCE = 250

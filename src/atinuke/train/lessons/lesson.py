@@ -24,6 +24,7 @@ from atinuke.run_folder import RunFolder
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.train.config import TrainConfig
 from atinuke.train.inheriting import Heritage
+from atinuke.train.loop import Observer
 from atinuke.train.objectives import Objective
 from atinuke.train.progress import Display
 from atinuke.train.schedule import Clock
@@ -111,6 +112,10 @@ class Lesson(ABC):
     def keeps_best(self) -> bool:
         """Whether estimates on held-out data may choose which checkpoint is kept. Not where those may be the test."""
         return True
+
+    def watchers(self, batches: BatchSource, display: Display) -> list[Observer]:
+        """Observers that hold a plan against the run; none where the sizes are fixed recipes."""
+        return []
 
     def begin(self, model: nn.Module, display: Display) -> None:
         """What a new run's network begins with beside fresh weights: the embeddings that `init_embeddings` names."""

@@ -56,7 +56,7 @@ class MaskedLesson(TextLesson):
         places = torch.arange(0, tokens.numel(), round(1 / MASK_RATE))
         segments = torch.zeros_like(tokens)
         targets = (tokens.flatten()[places], torch.zeros(batch_seqs, dtype=torch.int64))
-        return Batch((tokens, segments, None, places), targets, 0, 1, tokens.numel())
+        return Batch((tokens, segments, None, places), targets, 0, 1, tokens.numel(), places_input=3)
 
     def begin(self, model: nn.Module, display: Display) -> None:
         super().begin(model, display)

@@ -1,7 +1,7 @@
 """Text: read, split, tokenizer, plan, token shards; then each next token, scored in bits per byte."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -16,23 +16,30 @@ from atinuke.data.sources import Sources
 from atinuke.data.split import Scan, scan
 from atinuke.durable import read_json, to_json, write_atomic
 from atinuke.errors import RunFolderError, SourceError
-from atinuke.machine import Machine
+from atinuke.machine import Machine, available_memory_bytes
 from atinuke.models import ModelConfig, build_model
 from atinuke.models.config import saved_network
 from atinuke.run_folder import RunFolder
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.tokenizers.training import train_tokenizer
-from atinuke.train.budget import TextFacts, choose_compile, choose_dtype, choose_vocabulary, make_plan, measure_step_s
-from atinuke.train.config import TrainConfig
+from atinuke.train.config import OptimizerConfig, TrainConfig
 from atinuke.train.engine import Engine
 from atinuke.train.inheriting import with_inherited_width
 from atinuke.train.lessons.lesson import Autocast, Lesson, Workbench, plan_path, used_up
 from atinuke.train.lessons.text_scores import estimate_loss, held_out_windows, say_scores, score_text
+from atinuke.train.loop import Observer
 from atinuke.train.objectives import Objective, next_token
+from atinuke.train.planning.choices import choose_compile, choose_dtype, choose_vocabulary
+from atinuke.train.planning.plan import Plan, make_plan, measure_step_s
+from atinuke.train.planning.rate_probe import probe_rates, probe_steps, scaled
+from atinuke.train.planning.shapes import matrix_parameters
+from atinuke.train.planning.text_facts import TextFacts
+from atinuke.train.planning.watching import PlanWatcher
 from atinuke.train.progress import Display
+from atinuke.weights import load_model
 
-TOKENIZER_BYTES_PER_S = 4e6
-"""About what training a tokenizer takes on two cores; a time budget gives it three hundredths."""
+TOKENIZER_BYTES_PER_S, TOKENIZER_PART = 4e6, 0.012
+"""About what training a tokenizer takes on two cores, and the part of a time budget that it gets."""
 READ_BYTES_PER_S, READ_PART = 25e6, 0.1
 """Reading goes over the text three times (scan, hold out, encode); a tenth of a time budget is enough for it. Of more
 text than that, files are chosen by their names' hashes."""
@@ -40,6 +47,17 @@ text than that, files are chosen by their names' hashes."""
 
 SCORED_WINDOW_TOKENS = 4096
 """Held-out tokens behind each estimate while training."""
+PROBED_POSITION = 2**40
+"""Where the rate probe takes its batches from: an epoch, and so an order of the windows, that no run comes to."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is known and chosen before anything is written."""
+
+    tokenizer: Tokenizer
+    text: TextFacts
+    plan: Plan
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,8 @@ class TextLesson(Lesson):
     """Continue text: a decoder learns each next token of a corpus."""
 
     corpus: Corpus
+    first_weights: dict[str, torch.Tensor] | None = None
+    """What the rate probe left, to begin with; None for a run that is taken up, or had no probe."""
 
     task: ClassVar[str] = "text"
 
@@ -57,9 +77,8 @@ class TextLesson(Lesson):
         return _read(cfg, display)
 
     @classmethod
-    def prepare(cls, cfg: TrainConfig, material: tuple[Sources, Scan], folder: RunFolder, bench: Workbench) -> Self:
-        """Trains the tokenizer, makes the plan, writes the shards into the run folder."""
-        sources, scanned = material
+    def survey(cls, cfg: TrainConfig, scanned: Scan, bench: Workbench) -> Survey:
+        """Trains the tokenizer and makes the plan; writes nothing."""
         display, machine, device, clock = bench.display, bench.machine, bench.device, bench.clock
         display.phase("tokenizer")
         train_bytes = min(scanned.train_bytes, cfg.data.max_bytes or scanned.train_bytes)
@@ -72,7 +91,7 @@ class TextLesson(Lesson):
         tokenizer = train_tokenizer(cfg.tokenizer.kind, scanned.sample, vocab_size, sample_bytes=_sample_bytes(cfg))
         if tokenizer.loss_note:
             display.say(tokenizer.loss_note)
-        text = TextFacts(train_bytes, _bytes_per_token(tokenizer, scanned.sample))
+        text = TextFacts.measure(train_bytes, tokenizer, scanned.sample)
 
         display.phase("planning")
         has_mask = cls.task == "masked" or cfg.objective.masked_share > 0
@@ -88,19 +107,80 @@ class TextLesson(Lesson):
         if time_left_s is not None and time_left_s <= 1.0:
             raise used_up(cfg, clock)
         plan = make_plan(
-            cfg, tokenizer.vocab_size, text, time_left_s=time_left_s, step_seconds=cls._step_timer(cfg, device, machine)
+            cfg,
+            tokenizer.vocab_size,
+            text,
+            time_left_s=time_left_s,
+            step_seconds=cls.step_timer(cfg, device, machine),
+            memory_bytes=available_memory_bytes(device),
         )
+        return Survey(tokenizer, text, plan)
+
+    @classmethod
+    def prepare(cls, cfg: TrainConfig, material: tuple[Sources, Scan], folder: RunFolder, bench: Workbench) -> Self:
+        """Trains the tokenizer, makes the plan, writes the shards into the run folder, tries the planned rates."""
+        sources, scanned = material
+        survey = cls.survey(cfg, scanned, bench)
+        plan, tokenizer = survey.plan, survey.tokenizer
         network = saved_network(plan.config.model_dump())
 
-        display.phase("encoding")
+        bench.display.phase("encoding")
         corpus = write_corpus(sources, scanned, tokenizer, folder.data, max_bytes=plan.config.data.max_bytes)
         if corpus.shards.total_tokens <= network.context:
             raise SourceError(
                 f"The training text has {corpus.shards.total_tokens:,} tokens; one window of context "
                 f"{network.context:,} needs {network.context + 1:,}. Give more text, or a shorter --set model.context."
             )
-        write_atomic(plan_path(folder), to_json(plan.facts))
-        return cls(plan.config, network, tokenizer, plan.facts, corpus)
+        lesson = cls(plan.config, network, tokenizer, dict(plan.facts), corpus)
+        if cfg.optim.lr is None and cfg.optim.matrix_lr is None:
+            lesson = lesson._with_probed_rates(bench)
+        write_atomic(plan_path(folder), to_json(lesson.facts))
+        return lesson
+
+    def _with_probed_rates(self, bench: Workbench) -> Self:
+        """Tries the planned rates beside half and twice as much, where the budget is time and has time for it."""
+        cfg, speed = self.config, self.facts.get("expected_tokens_per_s")
+        if cfg.budget.time_s is None or speed is None or cfg.init_embeddings is not None or cfg.compile:
+            return self
+        assert cfg.batch_seqs is not None
+        steps = probe_steps(
+            cfg.batch_seqs * self.network.context / speed, 0.97 * cfg.budget.time_s - bench.clock.elapsed_s()
+        )
+        if not steps:
+            return self
+        bench.display.phase("planning")
+
+        def build(rates: OptimizerConfig) -> Engine:
+            torch.manual_seed(cfg.seed)
+            tried = cfg.model_copy(update={"optim": rates})
+            return Engine.build(build_model(self.network), tried, self.objective, bench.device, bench.machine)
+
+        batches = self.batches(bench.device)
+        probe = probe_rates(build, cfg.optim, batches, PROBED_POSITION, steps)
+        return replace(
+            self,
+            config=cfg.model_copy(update={"optim": scaled(cfg.optim, probe.factor)}),
+            facts=self.facts | {"rate_probe": probe.facts},
+            first_weights=probe.tensors,
+        )
+
+    def watchers(self, batches: BatchSource, display: Display) -> list[Observer]:
+        """One, where the budget is time and a batch may become smaller or larger."""
+        if self.config.budget.time_s is None or not isinstance(batches, WindowBatches):
+            return []
+
+        def set_batch_seqs(count: int) -> None:
+            batches.batch_seqs = count
+
+        text = TextFacts(self.corpus.facts["train_bytes"], self.facts["bytes_per_token"], self.facts["difficulty"])
+        parameters = matrix_parameters(self.network)
+        return [PlanWatcher(self.config, text, parameters, self.facts, display, set_batch_seqs)]
+
+    def begin(self, model: nn.Module, display: Display) -> None:
+        """With the weights of the rate probe, where there was one."""
+        super().begin(model, display)
+        if self.first_weights is not None:
+            load_model(model, self.first_weights)
 
     @classmethod
     def take_up(cls, cfg: TrainConfig, folder: RunFolder, display: Display) -> Self:
@@ -196,7 +276,7 @@ class TextLesson(Lesson):
         return say_scores(summary)
 
     @classmethod
-    def _step_timer(
+    def step_timer(
         cls, cfg: TrainConfig, device: torch.device, machine: Machine
     ) -> Callable[[ModelConfig, int], float]:
         """Times steps on random tokens; the random state of the run is left as it was."""
@@ -225,11 +305,5 @@ def _read(cfg: TrainConfig, display: Display) -> tuple[Sources, Scan]:
 def _sample_bytes(cfg: TrainConfig) -> int:
     if cfg.budget.time_s is None:
         return cfg.tokenizer.sample_bytes
-    return min(cfg.tokenizer.sample_bytes, max(1_000_000, int(0.03 * cfg.budget.time_s * TOKENIZER_BYTES_PER_S)))
-
-
-def _bytes_per_token(tokenizer: Tokenizer, sample: list[str]) -> float:
-    """Measured on up to about 300 KB, spread over the sample."""
-    pieces = [text[:4000] for text in sample[:: max(1, len(sample) // 75)]]
-    tokens = sum(len(ids) for ids in tokenizer.encode_batch(pieces))
-    return sum(len(piece.encode()) for piece in pieces) / max(tokens, 1)
+    in_time = int(TOKENIZER_PART * cfg.budget.time_s * TOKENIZER_BYTES_PER_S)
+    return min(cfg.tokenizer.sample_bytes, max(1_000_000, in_time))

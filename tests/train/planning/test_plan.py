@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from atinuke.errors import ConfigError
 from atinuke.models import ModelConfig
 from atinuke.models.config import saved_network
-from atinuke.train.budget import LADDER, Plan, TextFacts, make_plan, measure_step_s
 from atinuke.train.config import TrainConfig
+from atinuke.train.planning.plan import Plan, make_plan, measure_step_s
+from atinuke.train.planning.shapes import LADDER, matrix_parameters
+from atinuke.train.planning.text_facts import TextFacts
 
 BOOK = TextFacts(train_bytes=1_000_000, bytes_per_token=3.0)
 
@@ -131,3 +133,43 @@ def test_the_fastest_of_a_few_steps_counts_and_the_first_does_not() -> None:
 
     assert measure_step_s(build, at_most_s=0.01) < 0.01  # type: ignore[arg-type]
     assert 4 <= len(calls) <= 12
+
+
+def test_a_network_that_the_memory_has_no_room_for_is_not_chosen() -> None:
+    cfg = TrainConfig.model_validate({"budget": {"time_s": 36_000}})
+    text = TextFacts(train_bytes=10**9, bytes_per_token=3.0)
+    roomy, tight = (
+        make_plan(cfg, 1024, text, time_left_s=30_000, step_seconds=machine_of(1000), memory_bytes=gib * 2**30)  # type: ignore[arg-type]
+        for gib in (64, 0.1)
+    )
+    sizes = [matrix_parameters(saved_network(each.config.model_dump())) for each in (roomy, tight)]
+    assert sizes[1] < sizes[0]
+
+
+def test_what_cannot_fit_is_refused_with_numbers() -> None:
+    cfg = TrainConfig.model_validate({"budget": {"time_s": 120}, "model": {"model_dim": 4096, "layer_count": 24}})
+    with pytest.raises(ConfigError, match=r"GiB, and 1\.00 GiB are free"):
+        make_plan(cfg, 1024, BOOK, time_left_s=110, step_seconds=machine_of(80), memory_bytes=2**30)  # type: ignore[arg-type]
+
+
+def test_a_forecast_falls_with_time_and_lies_in_its_interval() -> None:
+    text = TextFacts(train_bytes=10**9, bytes_per_token=3.0)
+    forecasts = [plan({"budget": {"time_s": s}}, text, time_left_s=0.9 * s).forecast for s in (30, 300, 3000)]
+    assert all(each is not None and each.low < each.middle < each.high for each in forecasts)
+    middles = [each.middle for each in forecasts if each is not None]
+    assert middles == sorted(middles, reverse=True)
+
+
+def test_easier_text_is_foretold_fewer_bits() -> None:
+    prose, code = (plan({}, TextFacts(10**6, 3.0, difficulty)).forecast for difficulty in (1.0, 0.65))
+    assert prose is not None and code is not None and code.middle == pytest.approx(0.65 * prose.middle, rel=0.01)
+
+
+def test_nothing_is_foretold_of_networks_that_the_law_was_not_fitted_on() -> None:
+    assert plan({"model": {"kind": "rnn"}}).forecast is None
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 3, 4, 8])
+def test_heads_of_keys_and_values_find_a_number_of_heads_that_they_divide(kv_heads: int) -> None:
+    resolved = plan({"model": {"kind": "llama", "kv_head_count": kv_heads, "model_dim": 96}}).config
+    assert saved_network(resolved.model_dump()).head_count % kv_heads == 0

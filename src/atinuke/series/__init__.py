@@ -1,0 +1,1 @@
+"""What the stages that train several runs have in common: their folder, their settings, their tables and pictures."""

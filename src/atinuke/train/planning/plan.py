@@ -1,0 +1,203 @@
+"""The planner: what is left open in a `TrainConfig` is chosen for this machine, this text and this budget.
+
+A ladder of shapes, a short measurement of how fast this machine trains the likely ones, and a law, fitted on our own
+grid, for what size and text buy. Every choice can be set by hand instead.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from atinuke.errors import ConfigError
+from atinuke.models.config import ModelConfig, saved_network
+from atinuke.train.config import TrainConfig
+from atinuke.train.planning.choices import (
+    choose_batch_seqs,
+    choose_context,
+    choose_dropout,
+    choose_rates,
+    wanted_tokens,
+)
+from atinuke.train.planning.forecast import Forecast, foretell
+from atinuke.train.planning.law import DEFAULT
+from atinuke.train.planning.memory import training_memory_bytes
+from atinuke.train.planning.shapes import FIRST_RUNG, LADDER, matrix_parameters, network_on, resolve, work_per_token
+from atinuke.train.planning.text_facts import TextFacts
+
+MEASURED_RUNGS = 3
+MEASURED_PART = 0.03
+"""Of the time left, for measuring steps."""
+GUESSED_TOKENS_PER_S = 10_000
+"""Before anything is measured: only the first batch is chosen by it."""
+MEMORY_PART = 0.9
+"""Of the memory that is available; the rest is for what no estimate counts."""
+
+StepTimer = Callable[[ModelConfig, int], float]
+"""(network, batch_seqs) → seconds of one training step on this machine."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A configuration without open choices, and what led to it (numbers and short sentences for the report)."""
+
+    config: TrainConfig
+    expected_tokens: int
+    forecast: Forecast | None = None
+    """What the law says that it will come to; None where it says nothing of such a network."""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A rung of the ladder, and how much text it would see in the time that is left."""
+
+    rung: int
+    network: ModelConfig
+    tokens_per_s: float
+    tokens: int
+    batch_seqs: int
+
+    def law_bpb(self, text: TextFacts) -> float:
+        """Bits per byte by the law, as of novels: what candidates are compared by."""
+        seen_bytes = max(self.tokens, 1) * text.bytes_per_token
+        return DEFAULT.loss(matrix_parameters(self.network), seen_bytes, text.train_bytes)
+
+    def fits(self, cfg: TrainConfig, memory_bytes: float) -> bool:
+        """Whether training it, one sequence at a time if need be, stays within the memory."""
+        return _memory_bytes(cfg, self.network, 1) <= memory_bytes
+
+
+def make_plan(
+    cfg: TrainConfig,
+    vocab_size: int,
+    text: TextFacts,
+    *,
+    time_left_s: float | None,
+    step_seconds: StepTimer,
+    memory_bytes: float = float("inf"),
+) -> Plan:
+    """Chooses sizes, batch and rates.
+
+    `memory_bytes`: what is available. ConfigError where not even the smallest network that `cfg` allows fits into it.
+    """
+    context = choose_context(cfg, text)
+    if time_left_s is None:
+        rung, tokens = _rung_for_tokens(wanted_tokens(cfg)), wanted_tokens(cfg)
+        considered: list[Candidate] = []
+    else:
+        best, considered = _search(
+            cfg, vocab_size, context, text, time_left_s, step_seconds, MEMORY_PART * memory_bytes
+        )
+        rung, tokens = best.rung, best.tokens
+    batch_seqs = cfg.batch_seqs or choose_batch_seqs(tokens, context, text)
+    if time_left_s is None:
+        tokens = wanted_tokens(cfg, batch_seqs * context)
+    epochs = tokens / text.train_tokens
+    resolved = cfg.model_copy(
+        update={
+            "model": resolve(cfg.model, rung, context, choose_dropout(epochs)),
+            "batch_seqs": batch_seqs,
+            "optim": choose_rates(cfg.optim, cfg.model.kind, batch_seqs * context, epochs),
+            "tokenizer": cfg.tokenizer.model_copy(update={"vocab_size": vocab_size}),
+            "data": cfg.data.model_copy(
+                update={"max_bytes": cfg.data.max_bytes or int(1.25 * tokens * text.bytes_per_token) + 1_000_000}
+            ),
+        }
+    )
+    network = saved_network(resolved.model_dump())
+    needed = _memory_bytes(resolved, network, 1)
+    if needed > memory_bytes:
+        raise ConfigError(
+            f"Training {network.kind} with model_dim {network.model_dim}, {network.layer_count} layers and context "
+            f"{network.context} takes at least {needed / 2**30:.2f} GiB, and {memory_bytes / 2**30:.2f} GiB are free. "
+            "Lower model.model_dim, model.context or tokenizer.vocab_size with --set."
+        )
+    forecast = foretell(matrix_parameters(network), max(tokens, 1), text) if network.kind == "atinuke" else None
+    facts = {
+        "expected_tokens": tokens,
+        "expected_epochs": round(epochs, 2),
+        "bytes_per_token": round(text.bytes_per_token, 3),
+        "difficulty": round(text.difficulty, 3),
+        "considered": [_told(candidate, text) for candidate in considered],
+    }
+    if forecast is not None:
+        facts["forecast"] = {
+            "val_bpb": round(forecast.middle, 4),
+            "from": round(forecast.low, 4),
+            "to": round(forecast.high, 4),
+        }
+    if considered:
+        facts["expected_tokens_per_s"] = round(next(c for c in considered if c.rung == rung).tokens_per_s, 1)
+    return Plan(resolved, tokens, forecast, facts)
+
+
+def measure_step_s(build: Callable[[], Callable[[], object]], *, at_most_s: float) -> float:
+    """Seconds of one training step: the fastest of a few after two to warm up, for about `at_most_s` in all."""
+    step = build()
+    started_s = time.perf_counter()
+    times: list[float] = []
+    while len(times) < 4 or (time.perf_counter() - started_s < at_most_s and len(times) < 12):
+        before_s = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - before_s)
+        if len(times) >= 2 and time.perf_counter() - started_s > 3 * at_most_s:
+            break
+    return min(times[1:])
+
+
+def _search(
+    cfg: TrainConfig,
+    vocab_size: int,
+    context: int,
+    text: TextFacts,
+    time_left_s: float,
+    step_seconds: StepTimer,
+    memory_bytes: float,
+) -> tuple[Candidate, list[Candidate]]:
+    """The rung that the law puts lowest; what one was measured to do foretells the others, which is then checked."""
+    measured: dict[int, Candidate] = {}
+    rung, work_per_s = FIRST_RUNG, 0.0
+    started_s = time.perf_counter()
+    while rung not in measured:
+        nearest = min(measured, key=lambda other: abs(other - rung)) if measured else None
+        tokens = measured[nearest].tokens if nearest is not None else int(GUESSED_TOKENS_PER_S * time_left_s)
+        batch_seqs = cfg.batch_seqs or choose_batch_seqs(tokens, context, text)
+        network = network_on(cfg, rung, context, vocab_size)
+        tokens_per_s = batch_seqs * context / step_seconds(network, batch_seqs)
+        measured[rung] = Candidate(rung, network, tokens_per_s, int(tokens_per_s * time_left_s), batch_seqs)
+        work_per_s = max(work_per_s, tokens_per_s * work_per_token(network))
+        if len(measured) == MEASURED_RUNGS or time.perf_counter() - started_s > MEASURED_PART * time_left_s:
+            break
+        foretold = {
+            other: Candidate(other, shape, speed, int(speed * time_left_s), batch_seqs)
+            for other in range(len(LADDER))
+            for shape in [network_on(cfg, other, context, vocab_size)]
+            for speed in [work_per_s / work_per_token(shape)]
+        }
+        known = [candidate for candidate in (foretold | measured).values() if candidate.fits(cfg, memory_bytes)]
+        rung = min(known, key=lambda candidate: candidate.law_bpb(text)).rung if known else 0
+    fitting = [candidate for candidate in measured.values() if candidate.fits(cfg, memory_bytes)]
+    best = min(fitting or measured.values(), key=lambda candidate: candidate.law_bpb(text))
+    return best, list(measured.values())
+
+
+def _told(candidate: Candidate, text: TextFacts) -> dict[str, Any]:
+    return {
+        "model_dim": candidate.network.model_dim,
+        "layer_count": candidate.network.layer_count,
+        "matrix_parameters": matrix_parameters(candidate.network),
+        "batch_tokens": candidate.batch_seqs * candidate.network.context,
+        "tokens_per_s": round(candidate.tokens_per_s),
+        "law_bpb": round(candidate.law_bpb(text), 4),
+    }
+
+
+def _rung_for_tokens(tokens: int) -> int:
+    """Without a clock nothing is measured, so that the same command gives the same network everywhere."""
+    return FIRST_RUNG + (tokens > 3e6) + (tokens > 1e7) + (tokens > 4e7) + (tokens > 2e8)
+
+
+def _memory_bytes(cfg: TrainConfig, network: ModelConfig, batch_seqs: int) -> float:
+    dtype = "bfloat16" if cfg.dtype == "bfloat16" else "float32"
+    return training_memory_bytes(network, batch_seqs, dtype=dtype, optimizer=cfg.optim.kind or "muon").total

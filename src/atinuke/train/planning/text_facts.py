@@ -1,0 +1,52 @@
+"""What the planner knows about a text before anything is trained on it."""
+
+import statistics
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from atinuke.tokenizers.tokenizer import Tokenizer
+
+MEASURED_PIECES, PIECE_CHARACTERS = 75, 4000
+COMPRESSED_PIECES, COMPRESSED_BYTES = 8, 32_000
+ORDINARY_PROSE = 3.4
+"""zlib's bits per byte of the novels that our grid was trained on."""
+
+
+@dataclass(frozen=True)
+class TextFacts:
+    """How much text there is, how its tokens are, and how hard it is to foretell."""
+
+    train_bytes: int
+    bytes_per_token: float
+    difficulty: float = 1.0
+    """zlib's bits per byte, as a part of what they are for novels: source code is about 0.65."""
+
+    @property
+    def train_tokens(self) -> int:
+        """Tokens in one pass over the training text."""
+        return max(1, int(self.train_bytes / self.bytes_per_token))
+
+    @classmethod
+    def measure(cls, train_bytes: int, tokenizer: Tokenizer, sample: Sequence[str]) -> Self:
+        """Measured on about 300 KB, spread over the sample."""
+        return cls(train_bytes, bytes_per_token(tokenizer, sample), difficulty(sample))
+
+
+def bytes_per_token(tokenizer: Tokenizer, sample: Sequence[str]) -> float:
+    """UTF-8 bytes behind a token, on up to about 300 KB, spread over the sample."""
+    pieces = [text[:PIECE_CHARACTERS] for text in sample[:: max(1, len(sample) // MEASURED_PIECES)]]
+    tokens = sum(len(ids) for ids in tokenizer.encode_batch(pieces))
+    return sum(len(piece.encode()) for piece in pieces) / max(tokens, 1)
+
+
+def difficulty(sample: Sequence[str]) -> float:
+    """The middle of zlib's bits per byte over a few pieces, as a part of what novels take; 1 for too little text."""
+    text = "".join(sample).encode()
+    if len(text) < COMPRESSED_BYTES:
+        return 1.0
+    last = len(text) - COMPRESSED_BYTES
+    starts = [last * number // (COMPRESSED_PIECES - 1) for number in range(COMPRESSED_PIECES)]
+    rates = [8 * len(zlib.compress(text[start : start + COMPRESSED_BYTES], 9)) / COMPRESSED_BYTES for start in starts]
+    return statistics.median(rates) / ORDINARY_PROSE

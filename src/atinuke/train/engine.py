@@ -20,7 +20,7 @@ from atinuke.train.cross_entropy import are_too_many, in_chunks
 from atinuke.train.loop import StepRules, TrainState, optimizer_step
 from atinuke.train.micro_batches import MicroBatches
 from atinuke.train.objectives import Objective, loss_of, next_token
-from atinuke.train.optimizers import build_optimizers
+from atinuke.train.optimizers import Muon, build_optimizers
 from atinuke.train.parallel.ranks import ALONE, Ranks
 from atinuke.train.schedule import rate_factor
 from atinuke.train.team import Alone, Team
@@ -121,14 +121,18 @@ class Engine:
         ranks: Ranks,
     ) -> Self:
         """This process holds a part of each matrix; precision is then FSDP's to choose, not autocast's."""
-        from atinuke.train.parallel.shards import Scored, clip_shards, shard
+        from atinuke.train.parallel.shards import Scored, clip_shards, on_whole_matrices, shard
         from atinuke.train.parallel.team import RankTeam
 
         if cfg.compile:
             require_compiler(machine)
         layout = shard(model, cfg, ranks)
+        optimizers = _optimizers(model, cfg)
+        for optimizer in optimizers:
+            if isinstance(optimizer, Muon):
+                optimizer.orthogonalise = partial(on_whole_matrices, optimizer.orthogonalise)
         rules = _rules(cfg, Asked(model, objective, nullcontext), RankTeam(ranks, cfg.seed, clip_shards))
-        return cls(TrainState(model, _optimizers(model, cfg)), rules, nullcontext, Scored(model), layout)
+        return cls(TrainState(model, optimizers), rules, nullcontext, Scored(model), layout)
 
     def step_on(self, batch: Batch) -> float:
         """One update, counted nowhere: for timing."""

@@ -58,6 +58,8 @@ class Muon(Optimizer):
         by_shape = [{"params": list(group)} for _, group in groupby(ordered, key=lambda matrix: tuple(matrix.shape))]
         super().__init__(by_shape, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
         self._polar_dtype = polar_dtype
+        self.orthogonalise = orthogonalise
+        """Where matrices are cut over processes, one that brings each of them together first."""
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -81,7 +83,7 @@ class Muon(Optimizer):
             # Nesterov: look ahead along the momentum that was just updated
             ahead = torch.stack(gradients).lerp_(torch.stack(momenta), group["momentum"])
             # the kernel of a convolution is one matrix too: what comes out × everything that it sees
-            updates = orthogonalise(ahead.flatten(2), self._polar_dtype).view_as(ahead)
+            updates = self.orthogonalise(ahead.flatten(2), self._polar_dtype).view_as(ahead)
             rows, columns = matrices[0].flatten(1).shape
             if group["weight_decay"]:
                 torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])

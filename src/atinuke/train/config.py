@@ -1,4 +1,4 @@
-"""Everything that a training run can be told. What is left out (None) is chosen by the planner, `budget.py`.
+"""Everything that a training run can be told. What is left out (None) is chosen by the planner, `planning/`.
 
 `TrainConfig` is complete as typed; `plan` turns it into one without open choices, and that one is saved as the
 run's config.json, which `--config` takes back.

@@ -214,7 +214,9 @@ class TextLesson(Lesson):
     def random_batch(network: ModelConfig, batch_seqs: int) -> Batch:
         """Windows of random tokens, for timing."""
         tokens = torch.randint(network.vocab_size, (batch_seqs, network.context + 1))
-        return Batch((tokens[:, :-1],), tokens[:, 1:], 0, 1, batch_seqs * network.context)
+        # contiguous, as batches of text are: compiled steps are made for one layout
+        inputs, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
+        return Batch((inputs,), targets, 0, 1, batch_seqs * network.context)
 
     @property
     def bytes_per_token(self) -> float | None:

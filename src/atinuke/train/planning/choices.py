@@ -70,7 +70,7 @@ def choose_compile(cfg: TrainConfig, device: torch.device, machine: Machine) -> 
     """Compiling takes its time before the first step; only a long budget on a GPU is sure to have it back."""
     if cfg.compile is not None:
         return cfg.compile
-    if cfg.model.kind == "bert":
+    if cfg.model.kind == "bert" or cfg.objective.masked_share > 0:
         return False  # another number of masked tokens in each batch would compile it anew each time
     can_compile = machine.compiler is not None and machine.has_python_headers
     return can_compile and device.type == "cuda" and (cfg.budget.time_s or 0.0) >= 300.0

@@ -102,6 +102,17 @@ def test_a_power_law_that_the_runs_follow_is_found() -> None:
     assert power.exponent == pytest.approx(0.15)
 
 
+def test_networks_that_seem_to_cost_nothing_are_not_taken_at_their_word() -> None:
+    """A machine that was busy while the small ones were trained."""
+    found = scaling()
+    rows = tuple(replace(each, figures={**each.figures, "tokens_per_s": each.parameters / 100}) for each in found.rows)
+    busy = replace(found, rows=rows)
+    speed = Speed.of(busy.finished)
+    assert speed.per_parameter_s == pytest.approx(0.2 * (100 / 1.6e6) / 1.6e6)
+    for best in find_laws(busy).best:
+        assert best.parameters <= 30 * 1_600_000 * (1 + 1e-9)
+
+
 def test_speed_is_a_fixed_price_and_one_for_each_parameter() -> None:
     speed = Speed.of(scaling().finished)
     assert (speed.fixed_s, speed.per_parameter_s) == (pytest.approx(2e-5), pytest.approx(1e-10))

@@ -19,7 +19,11 @@ BUDGETS = {"10 minutes": 600.0, "1 hour": 3600.0, "10 hours": 36_000.0, "1 day":
 TRAINED_PART = 0.95
 """Of a budget; the rest is for reading, the tokenizer and saving."""
 FAR = 30.0
-"""Times the work of the largest run, beyond which a forecast is a guess."""
+"""Times the work of the largest run, beyond which a forecast is a guess; and times its size, beyond which none is
+considered."""
+LEAST_SHARE = 0.2
+"""Of the time of the largest network, at least so much goes into its parameters: where other work came and went on the
+machine, they could seem to cost nothing."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class Speed:
             by_size[parameters] = 1.0 / median(speeds)
         columns = [[1.0 / seconds, parameters / seconds] for parameters, seconds in by_size.items()]
         (fixed_s, per_parameter_s), _ = require_scipy().optimize.nnls(columns, [1.0] * len(columns))
-        return cls(float(fixed_s), float(per_parameter_s))
+        largest = max(by_size)
+        return cls(float(fixed_s), max(float(per_parameter_s), LEAST_SHARE * by_size[largest] / largest))
 
     def tokens_in(self, seconds: float, parameters: float) -> float:
         """How many tokens a network of this size sees in such a time."""
@@ -138,7 +143,8 @@ def find_laws(scaling: Scaling) -> Laws:
         check = Check(fit.law.loss(*place), fit.interval(*place), there.bits_per_byte)
     speed = Speed.of(scaling.finished)
     most_flops = max(row.flops() for row in scaling.finished)
-    best = tuple(_best(name, seconds, fit, speed, text, most_flops) for name, seconds in BUDGETS.items())
+    largest = max(row.parameters for row in scaling.finished)
+    best = tuple(_best(name, seconds, fit, speed, text, most_flops, largest) for name, seconds in BUDGETS.items())
     return Laws(fit, "", powers, check, best)
 
 
@@ -161,11 +167,11 @@ def _power(x: Sequence[float], losses: Sequence[float]) -> PowerLaw | str:
         return str(error)
 
 
-def _best(name: str, seconds: float, fit: Fit, speed: Speed, text: TextFacts, most_flops: float) -> Best:
+def _best(name: str, seconds: float, fit: Fit, speed: Speed, text: TextFacts, most_flops: float, largest: int) -> Best:
     def bytes_for(parameters: float) -> float:
         return speed.tokens_in(TRAINED_PART * seconds, parameters) * text.bytes_per_token
 
-    parameters = fit.law.best_size(bytes_for, unique_bytes=text.train_bytes)
+    parameters = fit.law.best_size(bytes_for, unique_bytes=text.train_bytes, largest=FAR * largest)
     seen_bytes = bytes_for(parameters)
     tokens = seen_bytes / text.bytes_per_token
     return Best(

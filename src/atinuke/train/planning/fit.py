@@ -26,6 +26,9 @@ COVERAGE = 0.9
 RESAMPLES = 400
 LEAST_CHI_SQUARE = 0.05
 """Of what χ² is on average: noise is drawn at most √20 times as large as the residuals are."""
+LEAST_NOISE = 0.003
+"""In logarithms of the loss: runs that differ in their seed alone differ by about so much, however well a few of them
+happen to fit."""
 ROUNDS = 150
 """Of the descents from what was found to what the resampled points say."""
 FEWEST_POINTS = 6
@@ -100,6 +103,7 @@ def fit_law(
         spreads = np.sqrt(
             residuals @ residuals / np.maximum(random.chisquare(free, resamples), LEAST_CHI_SQUARE * free)
         )
+        spreads = np.maximum(spreads, LEAST_NOISE)
         drawn = random.normal(0.0, spreads[:, None], (resamples, len(points) + 1))
         again = problem.solve_all(problem.model(best) + drawn[:, :-1], best)
         draws = [

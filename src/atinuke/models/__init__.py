@@ -40,7 +40,7 @@ __all__ = [
 WIDTHS = ("vocab_size", "model_dim", "hidden_dim", "layer_count", "dropout")
 SIZES = (*WIDTHS, "key_dim", "head_count", "max_len")
 NETWORKS: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "atinuke": ("atinuke", "Atinuke", (*SIZES, "picture", "sound")),
+    "atinuke": ("atinuke", "Atinuke", (*SIZES, "pair_dropout", "picture", "sound")),
     "atinuke-paper": ("atinuke_paper", "AtinukePaper", SIZES),
     "gpt": ("gpt", "GPT", SIZES),
     "llama": ("llama", "Llama", (*SIZES, "kv_head_count")),

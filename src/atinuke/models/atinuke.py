@@ -46,6 +46,7 @@ class Atinuke(Decoder):
         dropout: float = 0.0,
         max_len: int = 50_000,
         *,
+        pair_dropout: float = 0.0,
         picture: PictureConfig | None = None,
         sound: SoundConfig | None = None,
     ) -> None:
@@ -53,7 +54,7 @@ class Atinuke(Decoder):
         check_sizes(key_dim, head_count)
         self.vocab_size, self.max_len = vocab_size, max_len
         self.embedding = nn.Embedding(vocab_size, model_dim)
-        self.pairs = PairEmbedding(PAIR_ROWS_PER_TOKEN * vocab_size, model_dim)
+        self.pairs = PairEmbedding(PAIR_ROWS_PER_TOKEN * vocab_size, model_dim, pair_dropout)
         self.norm = PlainLayerNorm()
         self.dropout = Dropout(dropout)
         positions = RotaryPositions(key_dim // head_count, max_len)  # its angles are the same in every layer

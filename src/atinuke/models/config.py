@@ -47,6 +47,9 @@ class ModelConfig(Settings):
     head_count: PositiveInt = Field(description="Attention heads per layer.")
     layer_count: PositiveInt = Field(description="Blocks in sequence.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Dropout on both branches of every block.")
+    pair_dropout: float = Field(
+        0.0, ge=0, le=1, description="atinuke: part of the positions whose pair is left out while training."
+    )
     context: PositiveInt = Field(description="Tokens per training window; generation slides beyond it.")
     max_len: PositiveInt = Field(50_000, description="Longest sequence that the network accepts.")
 
@@ -79,7 +82,7 @@ class ModelConfig(Settings):
 def saved_network(config: Mapping[str, Any]) -> ModelConfig:
     """The network of a run, from the tree in its config.json; pydantic's ValidationError where it says too little."""
     section, tokenizer = config.get("model"), config.get("tokenizer")
-    sizes = section if isinstance(section, Mapping) else {}
+    sizes = {name: size for name, size in section.items() if size is not None} if isinstance(section, Mapping) else {}
     vocab_size = tokenizer.get("vocab_size") if isinstance(tokenizer, Mapping) else None
     has_mask = sizes.get("has_mask") is True
     if sizes.get("numbers"):

@@ -78,6 +78,14 @@ def compile_pays(machine: Machine, network: ModelConfig, dtype: str, time_left_s
     return gain.saved_of(network) * time_left_s > SAFETY * gain.seconds(network, is_cached)
 
 
+def is_worth_compiling(machine: Machine, network: ModelConfig, batch_seqs: int, dtype: str, time_left_s: float) -> bool:
+    """Whether it pays, by what the cache has of it, and has not been tried in vain."""
+    record = Record(network, batch_seqs, dtype, machine)
+    return compile_pays(machine, network, dtype, time_left_s, record.is_cached) and not record.has_failed(
+        _most_s(machine, network, dtype, time_left_s)
+    )
+
+
 def made_ready(
     machine: Machine, network: ModelConfig, batch_seqs: int, dtype: str, time_left_s: float, say: Say
 ) -> bool:
@@ -85,21 +93,23 @@ def made_ready(
 
     Takes no more of the time left than what compiling would have gained.
     """
+    if not is_worth_compiling(machine, network, batch_seqs, dtype, time_left_s):
+        return False
     record = Record(network, batch_seqs, dtype, machine)
-    if not compile_pays(machine, network, dtype, time_left_s, record.is_cached):
-        return False
-    at_most_s = GAINS[machine.device, dtype].saved_of(network) * time_left_s / SAFETY
-    if record.has_failed(at_most_s):
-        return False
     if record.is_cached:
         return True
     started_s = time.monotonic()
-    trouble = fill_cache(record, at_most_s)
+    trouble = fill_cache(record, _most_s(machine, network, dtype, time_left_s))
     took_s = time.monotonic() - started_s
     record.write({"is_cached": trouble is None, "took_s": round(took_s, 1), "trouble": trouble})
     if trouble is not None:
         say(f"torch.compile is left out, {trouble} after {took_s:.0f} s; training goes on without it.")
     return trouble is None
+
+
+def _most_s(machine: Machine, network: ModelConfig, dtype: str, time_left_s: float) -> float:
+    """What compiling may take: what it would gain."""
+    return GAINS[machine.device, dtype].saved_of(network) * time_left_s / SAFETY
 
 
 class Record:

@@ -68,6 +68,9 @@ class ModelChoice(Settings):
     head_count: PositiveInt | None = Field(None, description="Attention heads per layer.")
     layer_count: PositiveInt | None = Field(None, description="Blocks in sequence.")
     dropout: float | None = Field(None, ge=0, lt=1, description="Dropout on both branches of every block.")
+    pair_dropout: float | None = Field(
+        None, ge=0, le=1, description="atinuke: part of the positions whose pair is left out while training."
+    )
     context: PositiveInt | None = Field(None, description="Tokens per training window.")
     max_len: PositiveInt | None = Field(
         None, description="Longest sequence that the network accepts; none: 50,000, or context for gpt and bert."

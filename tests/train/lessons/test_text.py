@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from atinuke.config import build_settings
 from atinuke.errors import ConfigError, RunFolderError, SourceError
@@ -91,3 +92,24 @@ def test_the_tokenizer_of_another_run_is_noticed(train: Train, material: Materia
     shutil.copy(other.tokenizer, folder.tokenizer)
     with pytest.raises(RunFolderError, match=r"tokenizer\.json has \d+ ids and the network of this run \d+; .*--fresh"):
         train(tmp_path / "run", material["text"], budget__steps=2)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_what_is_worth_compiling_is_compiled_before_training_if_that_works(
+    train: Train, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, works: bool
+) -> None:
+    made: list[nn.Module] = []
+    monkeypatch.setattr("atinuke.train.lessons.text.is_worth_compiling", lambda *_: True)
+    monkeypatch.setattr("atinuke.train.lessons.text.made_ready", lambda *_: works)
+    monkeypatch.setattr("atinuke.train.engine.compiled", lambda model, machine: made.append(model) or model)
+    folder, _ = train(tmp_path / "run", material["text"] | {"compile": None}, budget__time_s=4.0)
+    assert folder.read_config()["compile"] is works
+    assert bool(made) is works  # the trial of the rates and the timing of steps do without
+
+
+def test_a_run_without_a_clock_is_not_compiled_by_itself(
+    train: Train, material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("atinuke.train.lessons.text.is_worth_compiling", lambda *_: True)
+    folder, _ = train(tmp_path / "run", material["text"] | {"compile": None}, budget__steps=3)
+    assert folder.read_config()["compile"] is False

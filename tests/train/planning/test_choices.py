@@ -10,9 +10,11 @@ from atinuke.train.config import OptimizerConfig, TrainConfig
 from atinuke.train.planning.choices import (
     NEW_TEXT_RATES,
     RATES,
+    REPEATED_RATES,
     choose_batch_seqs,
     choose_context,
     choose_dtype,
+    choose_pair_dropout,
     choose_rates,
     choose_vocabulary,
 )
@@ -34,13 +36,23 @@ def test_new_text_is_learned_at_high_rates_and_repeated_text_at_low_ones() -> No
         NEW_TEXT_RATES.matrix_lr,
         NEW_TEXT_RATES.embedding_lr,
     )
-    assert (repeated.lr, repeated.matrix_lr, repeated.embedding_lr) == (RATES.lr, RATES.matrix_lr, RATES.embedding_lr)
+    assert (repeated.lr, repeated.matrix_lr, repeated.embedding_lr) == (
+        REPEATED_RATES.lr,
+        REPEATED_RATES.matrix_lr,
+        REPEATED_RATES.embedding_lr,
+    )
 
 
 @given(st.lists(st.floats(0, 30), min_size=2, max_size=6))
-def test_more_passes_never_raise_a_rate(passes: list[float]) -> None:
+def test_more_passes_never_raise_a_rate_and_never_leave_fewer_pairs_out(passes: list[float]) -> None:
     rates = [choose_rates(OPEN, "atinuke", 1024, epochs).lr or 0 for epochs in sorted(passes)]
     assert rates == sorted(rates, reverse=True)
+    left_out = [choose_pair_dropout(epochs) for epochs in sorted(passes)]
+    assert left_out == sorted(left_out) and 0 <= left_out[0] and left_out[-1] <= 0.5
+
+
+def test_pairs_of_new_text_are_all_used() -> None:
+    assert choose_pair_dropout(0.9) == 0.0 and choose_pair_dropout(20.0) == 0.5
 
 
 def test_rates_grow_with_the_root_of_the_batch() -> None:

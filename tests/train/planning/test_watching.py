@@ -30,11 +30,10 @@ class Heard(Quiet):
 class Course:
     """A run of `steps` steps that a watcher looks on."""
 
-    def __init__(self, steps: int = 1000) -> None:
+    def __init__(self, steps: int = 1000, **settings: Any) -> None:
         self.steps = steps
-        cfg = TrainConfig.model_validate(
-            {"budget": {"time_s": 600}, "batch_seqs": BATCH, "model": {"context": CONTEXT}, "optim": {"lr": 0.003}}
-        )
+        asked = {"budget": {"time_s": 600}, "batch_seqs": BATCH, "model": {"context": CONTEXT}, "optim": {"lr": 0.003}}
+        cfg = TrainConfig.model_validate(asked | settings)
         self.facts: dict[str, Any] = {"expected_tokens_per_s": PLANNED_SPEED}
         self.display = Heard()
         self.batches: list[int] = []
@@ -69,6 +68,14 @@ def test_a_machine_that_slows_to_a_tenth_gets_smaller_steps_and_is_told_so() -> 
     assert course.batches and course.batches[-1] < BATCH
     assert any("10.0 times as slow as planned" in line for line in course.display.lines)
     assert course.facts["planned_again"][0]["batch_tokens"] == course.batches[0] * CONTEXT
+
+
+def test_a_compiled_run_keeps_its_steps_which_are_compiled_for_one_size() -> None:
+    course = Course(compile=True)
+    course.go(0, 0.1, PLANNED_SPEED)
+    course.go(0.1, 0.3, PLANNED_SPEED / 10)
+    assert not course.batches
+    assert any("10.0 times as slow as planned" in line for line in course.display.lines)
 
 
 def test_the_rates_follow_the_root_of_the_batch() -> None:

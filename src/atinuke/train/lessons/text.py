@@ -22,6 +22,7 @@ from atinuke.models.config import saved_network
 from atinuke.run_folder import RunFolder
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.tokenizers.training import train_tokenizer
+from atinuke.train.compiling import is_worth_compiling, made_ready
 from atinuke.train.config import OptimizerConfig, TrainConfig
 from atinuke.train.engine import Engine
 from atinuke.train.inheriting import with_inherited_width
@@ -29,7 +30,7 @@ from atinuke.train.lessons.lesson import Autocast, Lesson, Workbench, plan_path,
 from atinuke.train.lessons.text_scores import estimate_loss, held_out_windows, say_scores, score_text
 from atinuke.train.loop import Observer
 from atinuke.train.objectives import Objective, next_token
-from atinuke.train.planning.choices import choose_compile, choose_dtype, choose_vocabulary
+from atinuke.train.planning.choices import choose_dtype, choose_vocabulary
 from atinuke.train.planning.plan import Plan, make_plan, measure_step_s
 from atinuke.train.planning.rate_probe import probe_rates, probe_steps, scaled
 from atinuke.train.planning.shapes import matrix_parameters
@@ -100,7 +101,6 @@ class TextLesson(Lesson):
             update={
                 "model": cfg.model.model_copy(update={"has_mask": has_mask}),
                 "dtype": choose_dtype(cfg, device, machine),
-                "compile": choose_compile(cfg, device, machine),
             }
         )
         time_left_s = None if cfg.budget.time_s is None else 0.97 * cfg.budget.time_s - clock.elapsed_s()
@@ -114,6 +114,8 @@ class TextLesson(Lesson):
             step_seconds=cls.step_timer(cfg, device, machine),
             memory_bytes=available_memory_bytes(device),
         )
+        if cfg.compile is None:
+            plan = replace(plan, config=plan.config.model_copy(update={"compile": _compiles(plan, bench)}))
         return Survey(tokenizer, text, plan)
 
     @classmethod
@@ -134,13 +136,15 @@ class TextLesson(Lesson):
         lesson = cls(plan.config, network, tokenizer, dict(plan.facts), corpus)
         if cfg.optim.lr is None and cfg.optim.matrix_lr is None:
             lesson = lesson._with_probed_rates(bench)
+        if cfg.compile is None and lesson.config.compile:
+            lesson = lesson._compiled_where_it_works(bench)
         write_atomic(plan_path(folder), to_json(lesson.facts))
         return lesson
 
     def _with_probed_rates(self, bench: Workbench) -> Self:
         """Tries the planned rates beside half and twice as much, where the budget is time and has time for it."""
         cfg, speed = self.config, self.facts.get("expected_tokens_per_s")
-        if cfg.budget.time_s is None or speed is None or cfg.init_embeddings is not None or cfg.compile:
+        if cfg.budget.time_s is None or speed is None or cfg.init_embeddings is not None:
             return self
         assert cfg.batch_seqs is not None
         steps = probe_steps(
@@ -152,7 +156,7 @@ class TextLesson(Lesson):
 
         def build(rates: OptimizerConfig) -> Engine:
             torch.manual_seed(cfg.seed)
-            tried = cfg.model_copy(update={"optim": rates})
+            tried = cfg.model_copy(update={"optim": rates, "compile": False})
             return Engine.build(build_model(self.network), tried, self.objective, bench.device, bench.machine)
 
         batches = self.batches(bench.device)
@@ -163,6 +167,15 @@ class TextLesson(Lesson):
             facts=self.facts | {"rate_probe": probe.facts},
             first_weights=probe.tensors,
         )
+
+    def _compiled_where_it_works(self, bench: Workbench) -> Self:
+        """Fills torch's cache, unless it is filled or that fails: then the run does without."""
+        cfg = self.config
+        assert cfg.budget.time_s is not None and cfg.batch_seqs is not None
+        bench.display.phase("planning")
+        time_left_s = 0.97 * cfg.budget.time_s - bench.clock.elapsed_s()
+        works = made_ready(bench.machine, self.network, cfg.batch_seqs, cfg.dtype, time_left_s, bench.display.say)
+        return replace(self, config=cfg.model_copy(update={"compile": works}))
 
     def watchers(self, batches: BatchSource, display: Display) -> list[Observer]:
         """One, where the budget is time and a batch may become smaller or larger."""
@@ -291,6 +304,17 @@ class TextLesson(Lesson):
                 return measure_step_s(lambda: lambda: engine.step_on(batch), at_most_s=0.6)
 
         return seconds
+
+
+def _compiles(plan: Plan, bench: Workbench) -> bool:
+    """Whether torch.compile is foreseen to give back more than it takes."""
+    cfg = plan.config
+    # masked tokens are another number in each batch, and would be compiled anew each time
+    if cfg.budget.time_s is None or cfg.objective.masked_share > 0:
+        return False
+    assert cfg.batch_seqs is not None
+    time_left_s = 0.97 * cfg.budget.time_s - bench.clock.elapsed_s()
+    return is_worth_compiling(bench.machine, saved_network(cfg.model_dump()), cfg.batch_seqs, cfg.dtype, time_left_s)
 
 
 def _read(cfg: TrainConfig, display: Display) -> tuple[Sources, Scan]:

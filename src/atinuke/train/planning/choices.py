@@ -24,8 +24,10 @@ class Rates:
 NEW_TEXT_RATES = Rates(matrix_lr=0.03, lr=0.012, embedding_lr=0.048)
 """Of the default network: searched on novels, where no text came twice (docs/lab.md). Its token table starts with a
 spread of 1, far above that of the others, and so takes larger steps."""
+REPEATED_RATES = Rates(matrix_lr=0.014, lr=0.002, embedding_lr=0.002)
+"""Of the default network where text is repeated, which higher rates overfit sooner."""
 RATES = Rates(matrix_lr=0.02, lr=0.003, embedding_lr=0.003)
-"""Of every other network; and of the default where text is repeated, which higher rates overfit sooner."""
+"""Of every other network."""
 REPEATED = (2.0, 5.0)
 """Passes over the text up to which it counts as new, and from which on as repeated."""
 REFERENCE_BATCH_TOKENS = 1024
@@ -66,16 +68,6 @@ def choose_dtype(cfg: TrainConfig, device: torch.device, machine: Machine) -> st
     return "bfloat16" if has_bfloat16(device) else "float32"
 
 
-def choose_compile(cfg: TrainConfig, device: torch.device, machine: Machine) -> bool:
-    """Compiling takes its time before the first step; only a long budget on a GPU is sure to have it back."""
-    if cfg.compile is not None:
-        return cfg.compile
-    if cfg.model.kind == "bert" or cfg.objective.masked_share > 0:
-        return False  # another number of masked tokens in each batch would compile it anew each time
-    can_compile = machine.compiler is not None and machine.has_python_headers
-    return can_compile and device.type == "cuda" and (cfg.budget.time_s or 0.0) >= 300.0
-
-
 def choose_context(cfg: TrainConfig, text: TextFacts) -> int:
     """Tokens per window: longer where there is time to learn what is far away."""
     if cfg.model.context is not None:
@@ -100,12 +92,17 @@ def choose_dropout(epochs: float) -> float:
     return 0.0 if epochs < 8 else 0.1 if epochs < 25 else 0.2
 
 
+def choose_pair_dropout(epochs: float) -> float:
+    """None while text is new; half of the pairs where it is repeated."""
+    return 0.5 * _repeated_part(epochs)
+
+
 def choose_rates(asked: OptimizerConfig, model: ModelKind, batch_tokens: int, epochs: float) -> OptimizerConfig:
     """`asked` with its open rates, for steps of so many tokens and so many passes over the text."""
     scale = min(math.sqrt(batch_tokens / REFERENCE_BATCH_TOKENS), LARGEST_SCALE)
     kind = asked.kind or "muon"
     adamw = 1.0 if kind == "muon" else 0.5  # alone, it gives its rate to the matrices too, which take less
-    rates = _between(NEW_TEXT_RATES, RATES, epochs) if model == "atinuke" and kind == "muon" else RATES
+    rates = _between(NEW_TEXT_RATES, REPEATED_RATES, epochs) if model == "atinuke" and kind == "muon" else RATES
     beta2 = asked.beta2 if asked.beta2 is not None else round(max(0.9, 1 - batch_tokens / REMEMBERED_TOKENS), 4)
     return asked.model_copy(
         update={
@@ -120,9 +117,14 @@ def choose_rates(asked: OptimizerConfig, model: ModelKind, batch_tokens: int, ep
 
 def _between(new: Rates, repeated: Rates, epochs: float) -> Rates:
     """High rates for new text, low ones for text that is passed over often, geometrically in between."""
-    few, many = REPEATED
-    part = min(1.0, max(0.0, (epochs - few) / (many - few)))
+    part = _repeated_part(epochs)
     return Rates(*(high ** (1 - part) * low**part for high, low in zip(astuple(new), astuple(repeated), strict=True)))
+
+
+def _repeated_part(epochs: float) -> float:
+    """0 where text counts as new, 1 where it counts as repeated."""
+    few, many = REPEATED
+    return min(1.0, max(0.0, (epochs - few) / (many - few)))
 
 
 def wanted_tokens(cfg: TrainConfig, batch_tokens: int = REFERENCE_BATCH_TOKENS) -> int:

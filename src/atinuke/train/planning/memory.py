@@ -21,7 +21,7 @@ TIED = ("gpt", "bert", "rnn", "seq2seq", "rnn-seq2seq")
 """Networks whose read-out is the embedding."""
 LOSS_BYTES_PER_LOGIT = 12
 """Log-probabilities and two gradients in float32, all alive when the way back begins."""
-UPDATE_COPIES = 6
+UPDATE_COPIES = 4
 """Copies of the largest group of equal matrices that Muon works on at once."""
 MASKED_SHARE = 0.15
 """Of the positions, those at which bert reads out."""

@@ -16,11 +16,11 @@ from atinuke.train.planning.choices import (
     choose_batch_seqs,
     choose_context,
     choose_dropout,
+    choose_pair_dropout,
     choose_rates,
     wanted_tokens,
 )
-from atinuke.train.planning.forecast import Forecast, foretell
-from atinuke.train.planning.law import DEFAULT
+from atinuke.train.planning.forecast import Forecast, as_of_novels, foretell
 from atinuke.train.planning.memory import training_memory_bytes
 from atinuke.train.planning.shapes import FIRST_RUNG, LADDER, matrix_parameters, network_on, resolve, work_per_token
 from atinuke.train.planning.text_facts import TextFacts
@@ -60,8 +60,7 @@ class Candidate:
 
     def law_bpb(self, text: TextFacts) -> float:
         """Bits per byte by the law, as of novels: what candidates are compared by."""
-        seen_bytes = max(self.tokens, 1) * text.bytes_per_token
-        return DEFAULT.loss(matrix_parameters(self.network), seen_bytes, text.train_bytes)
+        return as_of_novels(matrix_parameters(self.network), max(self.tokens, 1), text)
 
     def fits(self, cfg: TrainConfig, memory_bytes: float) -> bool:
         """Whether training it, one sequence at a time if need be, stays within the memory."""
@@ -96,7 +95,7 @@ def make_plan(
     epochs = tokens / text.train_tokens
     resolved = cfg.model_copy(
         update={
-            "model": resolve(cfg.model, rung, context, choose_dropout(epochs)),
+            "model": resolve(cfg.model, rung, context, choose_dropout(epochs), choose_pair_dropout(epochs)),
             "batch_seqs": batch_seqs,
             "optim": choose_rates(cfg.optim, cfg.model.kind, batch_seqs * context, epochs),
             "tokenizer": cfg.tokenizer.model_copy(update={"vocab_size": vocab_size}),

@@ -20,7 +20,7 @@ def next_multiple(number: int, of: int) -> int:
     return math.ceil(number / of) * of
 
 
-def resolve(model: ModelChoice, rung: int, context: int, dropout: float) -> ModelChoice:
+def resolve(model: ModelChoice, rung: int, context: int, dropout: float, pair_dropout: float = 0.0) -> ModelChoice:
     """`model` with its open sizes taken from a rung of the ladder."""
     model_dim = model.model_dim or LADDER[rung][0]
     head_dim = HEAD_DIM if model_dim < 512 else 2 * HEAD_DIM
@@ -35,6 +35,7 @@ def resolve(model: ModelChoice, rung: int, context: int, dropout: float) -> Mode
             "head_count": head_count,
             "layer_count": model.layer_count or _layer_count(model, rung),
             "dropout": dropout if model.dropout is None else model.dropout,
+            "pair_dropout": pair_dropout if model.pair_dropout is None else model.pair_dropout,
             "context": context,
             "max_len": model.max_len or (context if has_table else max(context, LONGEST)),
         }

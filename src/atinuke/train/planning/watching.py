@@ -83,7 +83,8 @@ class PlanWatcher:
         tokens = metrics.tokens + speed * left_s
         batch_seqs = self._cfg.batch_seqs or 1
         planned = choose_batch_seqs(tokens, self._context, self._text)
-        if (planned < self._batch_seqs) == (changed < 1) and planned != self._batch_seqs:
+        # other shapes would be compiled anew, at the price of a minute
+        if not self._cfg.compile and (planned < self._batch_seqs) == (changed < 1) and planned != self._batch_seqs:
             batch_seqs = planned
         self._display.say(
             f"The machine is {_times(changed)} as planned; "

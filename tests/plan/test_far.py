@@ -55,11 +55,20 @@ def test_the_command_asks_train_for_what_was_planned(settings: dict[str, Any]) -
 
 
 def test_text_says_what_is_chosen_what_it_takes_and_how_sure_that_is() -> None:
-    text = far.as_text(plan_cluster(ClusterConfig.model_validate({"gpus": 1024, "params": "7b"})))
+    few = {"gpus": 1024, "params": "7b", "batch_tokens": 1 << 20}
+    text = far.as_text(plan_cluster(ClusterConfig.model_validate(few)))
     for word in ("Cards", "Layout", "Memory", "Exchange", "MFU", "GPU-hours", "Checkpoint", "On every node:"):
         assert word in text
     assert "A calculation, not a measurement" in text
     assert "does not give each of 1,024 cards its own" in text
+
+
+def test_a_batch_that_is_left_open_has_a_window_for_each_card_and_says_what_that_costs() -> None:
+    plan = plan_cluster(ClusterConfig.model_validate({"gpus": 1024, "params": "7b"}))
+    assert plan.best.layout.batch_tokens >= 1024 * plan.best.layout.context
+    assert "so that each card has one; 6 times what learns most from each token" in far.as_text(plan)
+    few = plan_cluster(ClusterConfig.model_validate({"gpus": 8, "params": "7b"}))
+    assert few.best.layout.batch_tokens == 1 << 20 and "what learns most" not in far.as_text(few)
     assert max(len(line) for line in text.splitlines()) <= 125
 
 

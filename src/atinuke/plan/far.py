@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from atinuke.plan.layout import Layout
 from atinuke.plan.memory import CONTEXT_BYTES
-from atinuke.plan.search import Candidate, ClusterPlan
+from atinuke.plan.search import Candidate, ClusterPlan, best_batch_tokens
 from atinuke.plan.words import count, duration, listed, size
 from atinuke.series.tables import aligned
 
@@ -106,6 +106,9 @@ def _layout(plan: ClusterPlan) -> list[tuple[str, str]]:
     if layout.micro_batches > 1:
         each += f", {layout.micro_batches} times a step"
     rows = [("Layout", layout_words(layout)), ("Batch", f"{batch}; in each group {each}")]
+    times_best = layout.batch_tokens / best_batch_tokens(plan.tokens)
+    if times_best > 2 and windows == layout.gpus:
+        rows.append(("", f"so that each card has one; {times_best:.0f} times what learns most from each token"))
     if layout.tensor > 1 and windows < layout.gpus:
         rows.append(
             ("", f"a batch of {windows:,} windows does not give each of {layout.gpus:,} cards its own; a larger")

@@ -118,9 +118,15 @@ def _check_gpus(cfg: ClusterConfig, gpu: Gpu) -> None:
         )
 
 
+def best_batch_tokens(tokens: float) -> float:
+    """0.58·D^0.571 tokens per step: what learns most from a text (Step Law, arXiv:2503.04715)."""
+    return float(0.58 * tokens**0.571)
+
+
 def _batch_tokens(tokens: float, cfg: ClusterConfig) -> int:
-    """0.58·D^0.571 tokens per step (Step Law, arXiv:2503.04715), to the next power of two."""
-    return max(2 ** round(math.log2(0.58 * tokens**0.571)), cfg.context)
+    """What learns most, to the next power of two, but a window for each card."""
+    fewest = cfg.gpus // (cfg.tensor or 1) * cfg.context
+    return max(2 ** round(math.log2(best_batch_tokens(tokens))), fewest)
 
 
 def _layouts(cfg: ClusterConfig, shape: Shape, batch_tokens: int) -> Iterator[Layout]:

@@ -24,12 +24,12 @@ class Rates:
 NEW_TEXT_RATES = Rates(matrix_lr=0.03, lr=0.012, embedding_lr=0.048)
 """Of the default network: searched on novels, where no text came twice (docs/lab.md). Its token table starts with a
 spread of 1, far above that of the others, and so takes larger steps."""
-REPEATED_RATES = Rates(matrix_lr=0.014, lr=0.002, embedding_lr=0.002)
-"""Of the default network where text is repeated, which higher rates overfit sooner."""
 RATES = Rates(matrix_lr=0.02, lr=0.003, embedding_lr=0.003)
-"""Of every other network."""
-REPEATED = (2.0, 5.0)
-"""Passes over the text up to which it counts as new, and from which on as repeated."""
+"""Of every other network; and of the default where text is passed over a few times."""
+REPEATED_RATES = Rates(matrix_lr=0.014, lr=0.002, embedding_lr=0.002)
+"""Of the default network where text is passed over often, which higher rates overfit sooner."""
+PASSES = (2.0, 3.0, 6.0)
+"""Passes over the text up to which it counts as new; that are a few; and that are many."""
 REFERENCE_BATCH_TOKENS = 1024
 LARGEST_SCALE = 2.0
 """Rates grow with the root of the batch, up to this."""
@@ -94,7 +94,7 @@ def choose_dropout(epochs: float) -> float:
 
 def choose_pair_dropout(epochs: float) -> float:
     """None while text is new; half of the pairs where it is repeated."""
-    return 0.5 * _repeated_part(epochs)
+    return 0.5 * _part(epochs, *PASSES[:2])
 
 
 def choose_rates(asked: OptimizerConfig, model: ModelKind, batch_tokens: int, epochs: float) -> OptimizerConfig:
@@ -102,7 +102,7 @@ def choose_rates(asked: OptimizerConfig, model: ModelKind, batch_tokens: int, ep
     scale = min(math.sqrt(batch_tokens / REFERENCE_BATCH_TOKENS), LARGEST_SCALE)
     kind = asked.kind or "muon"
     adamw = 1.0 if kind == "muon" else 0.5  # alone, it gives its rate to the matrices too, which take less
-    rates = _between(NEW_TEXT_RATES, REPEATED_RATES, epochs) if model == "atinuke" and kind == "muon" else RATES
+    rates = _rates_after(epochs) if model == "atinuke" and kind == "muon" else RATES
     beta2 = asked.beta2 if asked.beta2 is not None else round(max(0.9, 1 - batch_tokens / REMEMBERED_TOKENS), 4)
     return asked.model_copy(
         update={
@@ -115,16 +115,22 @@ def choose_rates(asked: OptimizerConfig, model: ModelKind, batch_tokens: int, ep
     )
 
 
-def _between(new: Rates, repeated: Rates, epochs: float) -> Rates:
-    """High rates for new text, low ones for text that is passed over often, geometrically in between."""
-    part = _repeated_part(epochs)
-    return Rates(*(high ** (1 - part) * low**part for high, low in zip(astuple(new), astuple(repeated), strict=True)))
+def _rates_after(epochs: float) -> Rates:
+    """Of the default network: lower the oftener text is repeated, geometrically between the three."""
+    new, few, many = PASSES
+    if epochs < few:
+        return _between(NEW_TEXT_RATES, RATES, _part(epochs, new, few))
+    return _between(RATES, REPEATED_RATES, _part(epochs, few, many))
 
 
-def _repeated_part(epochs: float) -> float:
-    """0 where text counts as new, 1 where it counts as repeated."""
-    few, many = REPEATED
-    return min(1.0, max(0.0, (epochs - few) / (many - few)))
+def _between(high: Rates, low: Rates, part: float) -> Rates:
+    pairs = zip(astuple(high), astuple(low), strict=True)
+    return Rates(*(above ** (1 - part) * below**part for above, below in pairs))
+
+
+def _part(epochs: float, low: float, high: float) -> float:
+    """0 up to `low`, 1 from `high` on."""
+    return min(1.0, max(0.0, (epochs - low) / (high - low)))
 
 
 def wanted_tokens(cfg: TrainConfig, batch_tokens: int = REFERENCE_BATCH_TOKENS) -> int:

@@ -4,6 +4,7 @@ A ladder of shapes, a short measurement of how fast this machine trains the like
 grid, for what size and text buy. Every choice can be set by hand instead.
 """
 
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -132,7 +133,7 @@ def make_plan(
 
 
 def measure_step_s(build: Callable[[], Callable[[], object]], *, at_most_s: float) -> float:
-    """Seconds of one training step: the fastest of a few after two to warm up, for about `at_most_s` in all."""
+    """Seconds of one training step: the middle one of a few after two to warm up, for about `at_most_s` in all."""
     step = build()
     started_s = time.perf_counter()
     times: list[float] = []
@@ -142,7 +143,7 @@ def measure_step_s(build: Callable[[], Callable[[], object]], *, at_most_s: floa
         times.append(time.perf_counter() - before_s)
         if len(times) >= 2 and time.perf_counter() - started_s > 3 * at_most_s:
             break
-    return min(times[1:])
+    return statistics.median(times[2:] or times)
 
 
 def _search(

@@ -61,6 +61,7 @@ def test_text_says_what_is_chosen_what_it_takes_and_how_sure_that_is() -> None:
         assert word in text
     assert "A calculation, not a measurement" in text
     assert "does not give each of 1,024 cards its own" in text
+    assert max(len(line) for line in text.splitlines()) <= 125
 
 
 def test_a_batch_that_is_left_open_has_a_window_for_each_card_and_says_what_that_costs() -> None:
@@ -69,7 +70,6 @@ def test_a_batch_that_is_left_open_has_a_window_for_each_card_and_says_what_that
     assert "so that each card has one; 6 times what learns most from each token" in far.as_text(plan)
     few = plan_cluster(ClusterConfig.model_validate({"gpus": 8, "params": "7b"}))
     assert few.best.layout.batch_tokens == 1 << 20 and "what learns most" not in far.as_text(few)
-    assert max(len(line) for line in text.splitlines()) <= 125
 
 
 def test_json_holds_the_same_numbers() -> None:

@@ -207,7 +207,7 @@ class Contest:
         if entry.racer != OURS:
             return json.loads((folder / "run" / "run.json").read_text(encoding="utf-8"))
         summary = json.loads((folder / "run" / "summary.json").read_text(encoding="utf-8"))
-        kept = ("elapsed_s", "epochs", "tokens_per_s", "dtype", "context", "batch_tokens", "sizes", "timeline")
+        kept = ("elapsed_s", "epochs", "tokens_per_s", "dtype", "context", "batch_tokens", "sizes", "timeline", "plan")
         row = {name: summary[name] for name in kept if name in summary}
         row |= {"own_bpb": summary["val_bpb"], "own_val_bytes": summary["val_bytes"]}
         return row | {"tokens": summary["train_tokens"], "steps": summary.get("steps")}

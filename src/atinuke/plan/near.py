@@ -49,6 +49,7 @@ def as_json(plan: "Preview") -> str:
         "memory_bytes": {
             **{name: getattr(parts, name) for name in ("weights", "gradients", "optimizer", "activations", "logits")},
             "total": parts.total,
+            "process": parts.process,
             "available": plan.memory_available_bytes,
         },
         "disk_bytes": {"needed": plan.disk_bytes, "free": plan.disk_free_bytes},
@@ -106,8 +107,8 @@ def _needs(plan: "Preview") -> list[tuple[str, str]]:
         "logits": parts.logits,
     }
     told = ", ".join(f"{name} {size(number)}" for name, number in held.items())
-    memory = f"{size(parts.total)} of {size(available)} available"
-    if parts.total > available:
+    memory = f"{size(parts.process)} of {size(available)} available"
+    if parts.process > available:
         memory += "; more than there is, so a step is made in parts that fit"
     return [
         ("Memory", memory),

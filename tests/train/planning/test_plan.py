@@ -140,7 +140,7 @@ def test_a_network_that_the_memory_has_no_room_for_is_not_chosen() -> None:
     text = TextFacts(train_bytes=10**9, bytes_per_token=3.0)
     roomy, tight = (
         make_plan(cfg, 1024, text, time_left_s=30_000, step_seconds=machine_of(1000), memory_bytes=gib * 2**30)  # type: ignore[arg-type]
-        for gib in (64, 0.1)
+        for gib in (64, 0.5)
     )
     sizes = [matrix_parameters(saved_network(each.config.model_dump())) for each in (roomy, tight)]
     assert sizes[1] < sizes[0]

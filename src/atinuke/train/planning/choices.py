@@ -82,8 +82,8 @@ def choose_context(cfg: TrainConfig, text: TextFacts) -> int:
 
 
 def choose_batch_seqs(tokens: float, context: int, text: TextFacts) -> int:
-    """About 0.58·D^0.571 tokens per step (Step Law, arXiv:2503.04715)."""
-    batch_tokens = min(0.58 * tokens**0.571, 524_288)
+    """About 0.58·D^0.571 tokens per step (Step Law, arXiv:2503.04715), a fifth less for more steps in a short run."""
+    batch_tokens = min(0.8 * 0.58 * tokens**0.571, 524_288)
     return max(1, min(round(max(batch_tokens, 512) / context), text.train_tokens // (context + 1) or 1))
 
 

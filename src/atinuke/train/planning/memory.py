@@ -23,6 +23,8 @@ LOSS_BYTES_PER_LOGIT = 12
 """Log-probabilities and two gradients in float32, all alive when the way back begins."""
 UPDATE_COPIES = 4
 """Copies of the largest group of equal matrices that Muon works on at once."""
+FRAGMENTED, LOADED_BYTES = 1.15, 150e6
+"""Measured on a CPU: resident memory over a run, beside the tensors that are alive at its worst moment."""
 MASKED_SHARE = 0.15
 """Of the positions, those at which bert reads out."""
 # What torch's kernels keep per token (measured on a CPU, the workspace of oneDNN among it): bytes for each unit of the
@@ -59,6 +61,11 @@ class MemoryParts:
         if self.accumulates:
             return self.weights + self.optimizer + self.gradients + max(forward, self.update)
         return self.weights + self.optimizer + max(forward, self.gradients + self.update)
+
+    @property
+    def process(self) -> float:
+        """By how much the process grows: what an allocator cannot give to others, and what libraries load when used."""
+        return FRAGMENTED * self.total + LOADED_BYTES
 
 
 @dataclass(frozen=True)

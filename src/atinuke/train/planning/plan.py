@@ -29,6 +29,9 @@ from atinuke.train.planning.text_facts import TextFacts
 MEASURED_RUNGS = 3
 MEASURED_PART = 0.03
 """Of the time left, for measuring steps."""
+SUSTAINED = 0.85
+"""What a run keeps of the speed of a few steps by themselves: there are also batches, estimates, saves, and the heat of
+the machine. 0.80 to 0.88 in four runs of two minutes on two cores."""
 GUESSED_TOKENS_PER_S = 10_000
 """Before anything is measured: only the first batch is chosen by it."""
 MEMORY_PART = 0.9
@@ -164,7 +167,7 @@ def _search(
         tokens = measured[nearest].tokens if nearest is not None else int(GUESSED_TOKENS_PER_S * time_left_s)
         batch_seqs = cfg.batch_seqs or choose_batch_seqs(tokens, context, text)
         network = network_on(cfg, rung, context, vocab_size)
-        tokens_per_s = batch_seqs * context / step_seconds(network, batch_seqs)
+        tokens_per_s = SUSTAINED * batch_seqs * context / step_seconds(network, batch_seqs)
         measured[rung] = Candidate(rung, network, tokens_per_s, int(tokens_per_s * time_left_s), batch_seqs)
         work_per_s = max(work_per_s, tokens_per_s * work_per_token(network))
         if len(measured) == MEASURED_RUNGS or time.perf_counter() - started_s > MEASURED_PART * time_left_s:
@@ -200,4 +203,4 @@ def _rung_for_tokens(tokens: int) -> int:
 
 def _memory_bytes(cfg: TrainConfig, network: ModelConfig, batch_seqs: int) -> float:
     dtype = "bfloat16" if cfg.dtype == "bfloat16" else "float32"
-    return training_memory_bytes(network, batch_seqs, dtype=dtype, optimizer=cfg.optim.kind or "muon").total
+    return training_memory_bytes(network, batch_seqs, dtype=dtype, optimizer=cfg.optim.kind or "muon").process

@@ -15,9 +15,9 @@ FIRST_LOSS = (2.59463, -0.01579, -0.09701)
 FIRST_LOSS_SPREAD = 0.015
 """Half the width of the interval at 5 %, as a part of the forecast: twice what is left of the grid's own runs."""
 A_FEW, LOW_RATES_POWER = 3.0, 0.09
-"""Beyond three passes rates become lower, and losses around 5 % higher: as (e/3)^0.09, by two runs on tinyshakespeare."""
+"""Beyond three passes rates become lower, and losses around 5 % higher: (e/3)^0.09, by two runs on tinyshakespeare."""
 REPEATED_POWER = 0.055
-"""Text that is passed over e times ends e^0.055 above the law: tinyshakespeare, 192 × 4 three times, 128 × 4 five times."""
+"""Text that is passed over e times ends e^0.055 above the law: tinyshakespeare, 192 × 4 thrice, 128 × 4 five times."""
 
 
 @dataclass(frozen=True)

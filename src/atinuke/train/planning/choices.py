@@ -28,7 +28,7 @@ RATES = Rates(matrix_lr=0.02, lr=0.003, embedding_lr=0.003)
 """Of every other network; and of the default where text is passed over a few times."""
 REPEATED_RATES = Rates(matrix_lr=0.014, lr=0.002, embedding_lr=0.002)
 """Of the default network where text is passed over often, which higher rates overfit sooner."""
-PASSES = (2.0, 3.0, 6.0)
+PASSES = (2.0, 2.6, 6.0)
 """Passes over the text up to which it counts as new; that are a few; and that are many."""
 REFERENCE_BATCH_TOKENS = 1024
 LARGEST_SCALE = 2.0

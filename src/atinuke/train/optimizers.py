@@ -28,30 +28,10 @@ def orthogonalise(matrices: Float[Tensor, "N R C"], dtype: torch.dtype = torch.f
     is_tall = matrices.shape[-2] > matrices.shape[-1]
     x = matrices.mT if is_tall else matrices  # the smaller Gram matrix is the cheaper one
     x = (x / (x.norm(dim=(-2, -1), keepdim=True) * SAFETY + 1e-7)).to(dtype)
-    if dtype == torch.float32 and x.shape[-1] >= 2 * x.shape[-2]:
-        x = _product_of_factors(x @ x.mT) @ x
-    else:
-        for a, b, c in POLAR_EXPRESS:
-            gram = x @ x.mT
-            x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    for a, b, c in POLAR_EXPRESS:
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.mT if is_tall else x).to(matrices.dtype)
-
-
-def _product_of_factors(gram: Float[Tensor, "N R R"]) -> Float[Tensor, "N R R"]:
-    """All the polynomials as one factor of the matrix, found from its Gram matrix: no product of long matrices.
-
-    X_{k+1} = P_k X_k with P_k = a·I + b·G_k + c·G_k², and G_{k+1} = P_k G_k P_k. The same algebra, but rounding adds
-    up in G: good to 4e-5 in float32, and it runs away in bfloat16.
-    """
-    product: Tensor | None = None
-    for number, (a, b, c) in enumerate(POLAR_EXPRESS, 1):
-        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        factor.diagonal(dim1=-2, dim2=-1).add_(a)
-        product = factor if product is None else factor @ product
-        if number < len(POLAR_EXPRESS):
-            gram = factor @ gram @ factor
-    assert product is not None
-    return product
 
 
 class Muon(Optimizer):

@@ -79,9 +79,10 @@ def test_labels_of_several_tokens_have_the_chance_of_all_their_tokens_and_the_en
 def test_a_label_that_begins_another_is_told_apart_by_its_end(model: Decoder) -> None:
     """Without the end, [7, 8] could never be less likely than [7, 8, 9]."""
     differences = []
-    for end in range(10, 23):  # any id could be the end
-        found = Answers([[7, 8], [7, 8, 9]], end).log_chances(model, *rows([[n] for n in range(23)]), None)
-        differences += (found[:, 0] - found[:, 1]).tolist()
+    for end in range(10, 23):  # any id could be the end, and any the next
+        for last in range(10):
+            found = Answers([[7, 8], [7, 8, last]], end).log_chances(model, *rows([[n] for n in range(23)]), None)
+            differences += (found[:, 0] - found[:, 1]).tolist()
     assert min(differences) < 0 < max(differences)
 
 

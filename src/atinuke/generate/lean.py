@@ -20,9 +20,10 @@ from atinuke.models.layers.dropout import Dropout
 from atinuke.models.layers.feedforward import FeedForward, GatedFeedForward
 from atinuke.models.layers.norm import PlainLayerNorm, RMSNorm
 from atinuke.models.layers.positions import AddedPositions, NoPositions, RotaryPositions
+from atinuke.models.layers.shift import TokenShift
 
 KNOWN: tuple[type[nn.Module], ...] = (Block, SelfAttention, AddedPositions, RotaryPositions, NoPositions)
-KNOWN += (FeedForward, GatedFeedForward, PlainLayerNorm, RMSNorm)
+KNOWN += (FeedForward, GatedFeedForward, PlainLayerNorm, RMSNorm, TokenShift)
 KNOWN_OF_TORCH = (nn.ModuleList, nn.Linear, nn.LayerNorm, nn.Identity, Dropout)
 
 Vector = Tensor
@@ -61,10 +62,23 @@ def _block_step(block: Block, capacity: int, turns: Turns) -> BlockStep:
     first_norm, second_norm = _norm_step(block.attention_norm), _norm_step(block.feed_forward_norm)
     attend = _attention_step(block.attention, capacity, turns)
     think, outward = _hidden_step(block.feed_forward), _affine_onto(block.feed_forward.project_out)
+    shift = _shift_step(block.shift)
 
     def step(x: Float[Tensor, " D"], cache: LayerCache) -> Float[Tensor, " D"]:
         x = attend(x, first_norm(x), cache)
-        return outward(x, think(second_norm(x)))
+        return outward(x, think(shift(second_norm(x), cache)))
+
+    return step
+
+
+def _shift_step(shift: TokenShift | None) -> Callable[[Vector, LayerCache], Vector]:
+    if shift is None:
+        return lambda x, cache: x
+    weights = shift.weight.detach()
+
+    def step(x: Vector, cache: LayerCache) -> Vector:
+        before = cache.swap_last(x.view(1, 1, -1))
+        return x if before is None else torch.addcmul(x, before.view(-1), weights)
 
     return step
 

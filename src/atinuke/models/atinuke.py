@@ -19,6 +19,7 @@ from atinuke.models.layers.norm import PlainLayerNorm
 from atinuke.models.layers.patches import PatchEmbedding
 from atinuke.models.layers.positions import RotaryPositions
 from atinuke.models.layers.prefix import Prefix, pad_in_front, prefix_mask
+from atinuke.models.layers.shift import TokenShift
 from atinuke.models.layers.spectrogram import SoundEmbedding
 
 PAIR_ROWS_PER_TOKEN = 8
@@ -28,8 +29,9 @@ class Atinuke(Decoder):
     """A(X) = O( ⊕_l F_l( H( E(X), P_l ) ) ), arXiv:2401.16736 Figure 2; tokens (B, T) to logits (B, T, V).
 
     Beside `AtinukePaper`: P_l turns the queries and keys of each layer instead of being added to its input; queries
-    and keys are normalised; norms without gain; no biases; a hashed table of token pairs added to E, and a learned part
-    of E to the input of every block; output projections and read-out start at zero.
+    and keys are normalised; norms without gain; no biases; a hashed table of token pairs added to E, a learned part of
+    E to the input of every block, and one of the position before to what every feed-forward reads; output projections
+    and read-out start at zero.
 
     Text, sound and pictures are one sequence (§1 there): a `Prefix` of the kind that the network was built for becomes
     positions ahead of the tokens, patches of a picture or log-mel frames of a sound, which see each other fully.
@@ -64,6 +66,7 @@ class Atinuke(Decoder):
                 feed_forward=FeedForward(model_dim, hidden_dim, activation="gelu", bias=False),
                 norms=(self.norm, self.norm),
                 dropout=dropout,
+                shift=TokenShift(model_dim),
             )
             for _ in range(layer_count)
         )

@@ -9,6 +9,7 @@ from atinuke.models.layers.attention import Mask, SelfAttention
 from atinuke.models.layers.cache import LayerCache
 from atinuke.models.layers.dropout import Dropout
 from atinuke.models.layers.feedforward import FeedForward, GatedFeedForward
+from atinuke.models.layers.shift import TokenShift
 
 NormPlace = Literal["pre", "post"]
 
@@ -26,7 +27,9 @@ class Block(nn.Module):
         x ← norm(x + dropout(attention(x, P_l)))
         x ← norm(x + dropout(feed_forward(x)))
 
-    Which norm, attention and feed-forward is the network's choice; the block only joins them.
+    Which norm, attention and feed-forward is the network's choice; the block only joins them. With `shift`, which
+    blocks with norms before each sublayer may have, the feed-forward reads shift(norm(x)), a part of the position
+    before in it.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Block(nn.Module):
         dropout: float,
         *,
         norm_place: NormPlace = "pre",
+        shift: TokenShift | None = None,
     ) -> None:
         super().__init__()
         self.attention_norm, self.feed_forward_norm = norms
@@ -44,6 +48,7 @@ class Block(nn.Module):
         self.feed_forward = feed_forward
         self.dropout = Dropout(dropout)
         self.norm_place = norm_place
+        self.shift = shift
 
     def forward(
         self, x: Float[Tensor, "B T D"], cache: LayerCache | None = None, mask: Mask = "causal"
@@ -51,6 +56,9 @@ class Block(nn.Module):
         """The residual stream after this block."""
         if self.norm_place == "pre":
             x = x + self.dropout(self.attention(self.attention_norm(x), cache, mask))
-            return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
+            h = self.feed_forward_norm(x)
+            if self.shift is not None:
+                h = self.shift(h, cache.swap_last(h) if cache is not None else None, mask)
+            return x + self.dropout(self.feed_forward(h))
         x = self.attention_norm(x + self.dropout(self.attention(x, cache, mask)))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))

@@ -6,13 +6,22 @@ from torch import Tensor
 
 
 class LayerCache:
-    """Keys and values of one layer, in buffers of fixed size; `length` tokens of them are filled."""
+    """Keys and values of one layer, in buffers of fixed size, of which `length` tokens are filled.
+
+    And what the layer's token shift read at the last of them.
+    """
 
     def __init__(self, batch: int, kv_head_count: int, head_dim: int, capacity: int, like: Tensor) -> None:
         shape = (batch, kv_head_count, capacity, head_dim)
         self._keys = torch.zeros(shape, dtype=like.dtype, device=like.device)
         self._values = torch.zeros(shape, dtype=like.dtype, device=like.device)
         self.length = 0
+        self._last: Tensor | None = None
+
+    def swap_last(self, x: Float[Tensor, "B T D"]) -> Float[Tensor, "B 1 D"] | None:
+        """Keeps the last of these positions, and gives what was kept before; None at first."""
+        before, self._last = self._last, x[:, -1:]
+        return before
 
     def extend(
         self, keys: Float[Tensor, "B K T E"], values: Float[Tensor, "B K T E"]
@@ -27,6 +36,7 @@ class LayerCache:
     def select(self, rows: Int[Tensor, " N"]) -> None:
         """Row n becomes what row `rows[n]` was; a row may be taken more than once, or not at all."""
         self._keys, self._values = (self._selected(buffer, rows) for buffer in (self._keys, self._values))
+        self._last = self._last[rows] if self._last is not None else None
 
     def _selected(self, buffer: Tensor, rows: Tensor) -> Tensor:
         # only what is filled is copied; beyond it nothing is ever read before it is written

@@ -29,7 +29,7 @@ STYLES: dict[str, type[ParallelStyle]] = {
     "feed_forward.project_out": RowwiseParallel,
 }
 """Which matrices of a block are cut, and how; everything else in it is the same in all processes."""
-WHOLE = ("attention_norm.", "feed_forward_norm.", "attention.positions.")
+WHOLE = ("attention_norm.", "feed_forward_norm.", "attention.positions.", "shift.")
 """Parameters of a block that act on the whole width, before heads or hidden units are cut."""
 
 

@@ -33,8 +33,8 @@ PASSES = (2.0, 2.6, 6.0)
 REFERENCE_BATCH_TOKENS = 1024
 LARGEST_SCALE = 2.0
 """Rates grow with the root of the batch, up to this."""
-REMEMBERED_TOKENS = 20_000
-"""What the second moment of AdamW remembers, whatever the batch (arXiv:2507.07101)."""
+REMEMBERED_TOKENS = 100_000
+"""What the second moment of AdamW remembers, whatever the batch (Marek et al. 2025, arXiv:2507.07101); docs/lab.md."""
 
 
 def choose_vocabulary(cfg: TrainConfig, train_bytes: int, machine: Machine) -> int | None:

@@ -172,8 +172,8 @@ class _Kept:
             self._seq2seq()
         else:
             self.blocks = network.layer_count * self.block()
-            if kind == "atinuke":  # what enters a block and what it is made of; the vectors before their norm
-                self.blocks += network.layer_count * FLOAT32 * width
+            if kind == "atinuke":  # what a block's input is made of, and its shift's; vectors before their norm
+                self.blocks += network.layer_count * 2 * FLOAT32 * width
                 self.around += FLOAT32 * width
             if kind == "bert":
                 self.logits *= MASKED_SHARE

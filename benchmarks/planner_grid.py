@@ -33,7 +33,7 @@ from atinuke.train.config import TrainConfig
 from atinuke.train.engine import Engine
 from atinuke.train.loop import StepMetrics, TrainState, fit
 from atinuke.train.objectives import next_token
-from atinuke.train.planning.choices import choose_batch_seqs, choose_rates
+from atinuke.train.planning.choices import choose_batch_seqs, choose_pair_dropout, choose_rates
 from atinuke.train.planning.fit import fit_law
 from atinuke.train.planning.law import Point
 from atinuke.train.planning.shapes import matrix_parameters, network_on
@@ -97,7 +97,8 @@ def train_one(
 ) -> dict[str, Any]:
     """What one run came to."""
     cfg = TrainConfig.model_validate({"budget": {"tokens": tokens}, "dtype": "bfloat16", "compile": False})
-    network = network_on(cfg, rung, CONTEXT, tokenizer.vocab_size)
+    left_out = choose_pair_dropout(tokens / text.train_tokens)
+    network = network_on(cfg, rung, CONTEXT, tokenizer.vocab_size).model_copy(update={"pair_dropout": left_out})
     batch_seqs = choose_batch_seqs(tokens, CONTEXT, text)
     optim = choose_rates(cfg.optim, "atinuke", batch_seqs * CONTEXT, tokens / text.train_tokens)
     cfg = cfg.model_copy(update={"optim": optim, "batch_seqs": batch_seqs})

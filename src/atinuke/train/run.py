@@ -54,7 +54,7 @@ def run(cfg: TrainConfig, display: Display, *, already_s: float | None = None) -
         handover = Handover(ranks)
         if not ranks.is_first:
             lesson, folder = handover.take()
-            _train_what_is_left(lesson, folder, Workbench(device, probe_machine(device), clock, shown), stop, ranks)
+            _train_what_is_left(lesson, folder, Workbench(device, probe_machine(device), clock, shown, ranks), stop)
             ranks.wait()
             return folder.path
         with handover.or_refusal():
@@ -81,10 +81,10 @@ def _lead(
     folder.create()
     try:
         with folder.claim():
-            bench = _bench(device, clock, display)
+            bench = _bench(device, clock, display, ranks)
             lesson = _lesson(cfg, beginning, bench)
             handover.give(lesson, folder)
-            _train_what_is_left(lesson, folder, bench, stop, ranks)
+            _train_what_is_left(lesson, folder, bench, stop)
             _score_what_is_left(lesson, folder, bench)
             ranks.wait()
     except KeyboardInterrupt:
@@ -123,11 +123,11 @@ def _processor_settings() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _bench(device: torch.device, clock: Clock, display: Display) -> Workbench:
+def _bench(device: torch.device, clock: Clock, display: Display, ranks: Ranks) -> Workbench:
     machine = probe_machine(device)
     if "OMP_NUM_THREADS" not in os.environ:  # who sets it knows better
         torch.set_num_threads(machine.cores)
-    return Workbench(device, machine, clock, display)
+    return Workbench(device, machine, clock, display, ranks)
 
 
 def _lesson(cfg: TrainConfig, beginning: Beginning, bench: Workbench) -> Lesson:
@@ -146,10 +146,10 @@ def _lesson(cfg: TrainConfig, beginning: Beginning, bench: Workbench) -> Lesson:
     return lesson
 
 
-def _train_what_is_left(lesson: Lesson, folder: RunFolder, bench: Workbench, stop: StopRequest, ranks: Ranks) -> None:
+def _train_what_is_left(lesson: Lesson, folder: RunFolder, bench: Workbench, stop: StopRequest) -> None:
     """Trains, unless the run has used all of its budget."""
-    if ranks.share(_summary_of(folder, lesson.config) is None):
-        train(lesson, folder, bench, stop, ranks)
+    if bench.ranks.share(_summary_of(folder, lesson.config) is None):
+        train(lesson, folder, bench, stop)
 
 
 def _score_what_is_left(lesson: Lesson, folder: RunFolder, bench: Workbench) -> None:

@@ -21,8 +21,9 @@ from atinuke.train.lessons.lesson import Lesson, Workbench, used_up
 from atinuke.train.loop import Observer, Progress, StepMetrics, StopRequest, TrainState, fit
 from atinuke.train.micro_batches import remembered
 from atinuke.train.observers import CheckpointObserver, DisplayObserver, MetricsObserver, Saver
-from atinuke.train.parallel.ranks import ALONE, Ranks, without_a_word
+from atinuke.train.parallel.ranks import Ranks, without_a_word
 from atinuke.train.parallel.sharing import SharedBatches, SharedPace, decided_by_first
+from atinuke.train.planning.memory import refuse_without_room
 from atinuke.train.progress import Display
 from atinuke.train.results import first_summary
 from atinuke.train.resuming import capture, newest_checkpoint, restore, settings_fingerprint
@@ -33,11 +34,12 @@ SAVES = 10
 """Checkpoints over a budget, unless the settings say otherwise."""
 
 
-def train(lesson: Lesson, folder: RunFolder, bench: Workbench, stop: StopRequest, ranks: Ranks = ALONE) -> None:
+def train(lesson: Lesson, folder: RunFolder, bench: Workbench, stop: StopRequest) -> None:
     """Writes the trained model, and a summary without scores. Raises Interrupted when stopped early."""
-    cfg, clock, display = lesson.config, bench.clock, bench.display
+    cfg, clock, display, ranks = lesson.config, bench.clock, bench.display, bench.ranks
     display.phase("training")
     torch.manual_seed(cfg.seed)
+    refuse_without_room(lesson.network, cfg.dtype, cfg.optim.kind, ranks.memory_bytes(bench.device))
     model = build_model(lesson.network)
     checkpoints = Checkpoints(folder.state, keep=cfg.checkpoint.keep)
     loaded = _newest_for_all(checkpoints, display, ranks)
@@ -80,7 +82,7 @@ def train(lesson: Lesson, folder: RunFolder, bench: Workbench, stop: StopRequest
         raise used_up(cfg, clock)
     if ranks.size > 1:
         display.say(f"{ranks.size} processes share each step.")
-    batches = _batches(lesson, bench, ranks)
+    batches = _batches(lesson, bench)
     with _observers(lesson, folder, state, saver, display, ranks) as observers:
         stop.is_patient = True
         fit(state, batches, engine.rules, pace, [*observers, *lesson.watchers(batches, display)], should_stop)
@@ -91,7 +93,7 @@ def train(lesson: Lesson, folder: RunFolder, bench: Workbench, stop: StopRequest
             "The same command goes on from there.",
         )
     if ranks.is_first:
-        _save_trained(lesson, engine, checkpoints, folder, bench, ranks)
+        _save_trained(lesson, engine, checkpoints, folder, bench)
     stop.is_patient = False
     if stop:
         raise _stopped(
@@ -117,10 +119,10 @@ def _newest_for_all(checkpoints: Checkpoints, display: Display, ranks: Ranks) ->
     return load_checkpoint(path, verify=False) if path is not None and loaded is None else loaded
 
 
-def _batches(lesson: Lesson, bench: Workbench, ranks: Ranks) -> BatchSource:
-    if ranks.size == 1:
+def _batches(lesson: Lesson, bench: Workbench) -> BatchSource:
+    if bench.ranks.size == 1:
         return lesson.batches(bench.device)
-    return SharedBatches(lesson.batches(torch.device("cpu")), ranks, bench.device)
+    return SharedBatches(lesson.batches(torch.device("cpu")), bench.ranks, bench.device)
 
 
 def _saver(checkpoints: Checkpoints, ranks: Ranks) -> Saver:
@@ -157,14 +159,14 @@ def _refuse_another_run(saved: Mapping[str, Any], identity: Mapping[str, str], f
 
 
 def _save_trained(
-    lesson: Lesson, engine: Engine, checkpoints: Checkpoints, folder: RunFolder, bench: Workbench, ranks: Ranks
+    lesson: Lesson, engine: Engine, checkpoints: Checkpoints, folder: RunFolder, bench: Workbench
 ) -> None:
     """model.safetensors, and what is known before scoring; the time budget ends here."""
     state = engine.state
     bench.display.phase("saving")
     folder.unseal()
     better = _better_one(state, checkpoints, bench.display) if lesson.keeps_best else None
-    if ranks.size == 1:
+    if bench.ranks.size == 1:
         if better is not None:
             load_model(state.model, better.tensors["model"])
         save_weights(folder.model, state.model)
@@ -174,7 +176,7 @@ def _save_trained(
         weights = chosen.path / "model.safetensors"
         write_file_atomic(folder.model, partial(_copy, weights))
     summary = first_summary(lesson, state, folder, bench.device, bench.display.timeline)
-    summary |= {"processes": ranks.size, "micro_batch_seqs": engine.rules.micro_batches.at_most}
+    summary |= {"processes": bench.ranks.size, "micro_batch_seqs": engine.rules.micro_batches.at_most}
     write_atomic(folder.summary, to_json(summary | {"elapsed_s": round(bench.clock.elapsed_s(), 3)}))
 
 

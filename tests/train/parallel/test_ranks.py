@@ -56,6 +56,19 @@ def test_ranks_that_share_matrices_take_the_same_rows() -> None:
     assert {each.data_size for each in ranks} == {4}
 
 
+@pytest.mark.parametrize(("local", "machines"), [("8", 1), ("4", 2), (None, 1)])
+def test_processes_share_the_memory_of_a_machine(
+    local: str | None, machines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    if local is not None:
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
+    monkeypatch.setattr("atinuke.train.parallel.ranks.available_memory_bytes", lambda device: 1e9)
+    assert Ranks(0, 8).memory_bytes(torch.device("cpu")) == machines * 1e9
+    assert Ranks(0, 8).memory_bytes(torch.device("cuda")) == 8e9
+    assert ALONE.memory_bytes(torch.device("cpu")) == 1e9
+
+
 def test_dropout_follows_from_seed_step_and_rows_alone() -> None:
     def drawn(rank: int, seed: int, step: int) -> list[float]:
         RankTeam(Ranks(rank, 4, 2), seed, Alone().clip).begin_step(step)

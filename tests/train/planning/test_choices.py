@@ -70,6 +70,12 @@ def test_a_rate_that_is_set_stays_and_the_token_table_follows_it() -> None:
     assert choose_rates(OptimizerConfig(beta2=0.0), "atinuke", 4096, 0.0).beta2 == 0.0
 
 
+@given(st.integers(1, 10**7))
+def test_the_second_moment_forgets_after_batches_of_any_size(batch_tokens: int) -> None:
+    beta2 = choose_rates(OptimizerConfig(), "atinuke", batch_tokens, 0.0).beta2
+    assert beta2 is not None and 0.9 <= beta2 < 1
+
+
 def test_a_batch_grows_more_slowly_than_the_text_and_never_beyond_it() -> None:
     sizes = [choose_batch_seqs(tokens, 128, BOOK) for tokens in (1e5, 1e6, 1e7, 1e8)]
     assert sizes == sorted(sizes) and sizes[-1] / sizes[1] < 100

@@ -8,8 +8,9 @@ from atinuke.errors import ConfigError
 from atinuke.models import ModelConfig
 from atinuke.models.config import saved_network
 from atinuke.train.config import TrainConfig
+from atinuke.train.planning.memory import least_memory_bytes
 from atinuke.train.planning.plan import Plan, make_plan, measure_step_s
-from atinuke.train.planning.shapes import LADDER, matrix_parameters
+from atinuke.train.planning.shapes import FIRST_RUNG, LADDER, matrix_parameters, network_on
 from atinuke.train.planning.text_facts import TextFacts
 
 BOOK = TextFacts(train_bytes=1_000_000, bytes_per_token=3.0)
@@ -150,6 +151,30 @@ def test_what_cannot_fit_is_refused_with_numbers() -> None:
     cfg = TrainConfig.model_validate({"budget": {"time_s": 120}, "model": {"model_dim": 4096, "layer_count": 24}})
     with pytest.raises(ConfigError, match=r"GiB, and 1\.00 GiB are free"):
         make_plan(cfg, 1024, BOOK, time_left_s=110, step_seconds=machine_of(80), memory_bytes=2**30)  # type: ignore[arg-type]
+
+
+def test_it_is_refused_before_anything_of_its_size_is_built() -> None:
+    cfg = TrainConfig.model_validate({"budget": {"time_s": 120}, "model": {"model_dim": 200_000}})
+
+    def build(network: ModelConfig, batch_seqs: int) -> float:
+        raise AssertionError("this would take the memory")
+
+    with pytest.raises(ConfigError, match="model_dim 200000"):
+        make_plan(cfg, 1024, BOOK, time_left_s=110, step_seconds=build, memory_bytes=2**34)
+
+
+def test_what_the_first_measurement_has_no_room_for_is_not_measured() -> None:
+    built: list[ModelConfig] = []
+
+    def step_seconds(network: ModelConfig, batch_seqs: int) -> float:
+        built.append(network)
+        return 0.01
+
+    cfg = TrainConfig.model_validate({"budget": {"time_s": 120}})
+    smallest, first = (least_memory_bytes(network_on(cfg, rung, 128, 50_000), "auto", None) for rung in (0, FIRST_RUNG))
+    memory_bytes = (smallest + first) / 2
+    make_plan(cfg, 50_000, BOOK, time_left_s=110, step_seconds=step_seconds, memory_bytes=memory_bytes)
+    assert {network.model_dim for network in built} == {LADDER[0][0]}
 
 
 def test_a_forecast_falls_with_time_and_lies_in_its_interval() -> None:

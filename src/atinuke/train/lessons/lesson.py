@@ -26,6 +26,7 @@ from atinuke.train.config import TrainConfig
 from atinuke.train.inheriting import Heritage
 from atinuke.train.loop import Observer
 from atinuke.train.objectives import Objective
+from atinuke.train.parallel.ranks import ALONE, Ranks
 from atinuke.train.progress import Display
 from atinuke.train.schedule import Clock
 
@@ -34,12 +35,13 @@ Autocast = Callable[[], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Workbench:
-    """Where a run is prepared: on what machine, since when, and who looks on."""
+    """Where a run is made: on what machine, since when, who looks on, and who takes part."""
 
     device: torch.device
     machine: Machine
     clock: Clock
     display: Display
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from atinuke.data.sources import Sources
 from atinuke.data.split import Scan, scan
 from atinuke.durable import read_json, to_json, write_atomic
 from atinuke.errors import RunFolderError, SourceError
-from atinuke.machine import Machine, available_memory_bytes
+from atinuke.machine import Machine
 from atinuke.models import ModelConfig, build_model
 from atinuke.models.config import saved_network
 from atinuke.run_folder import RunFolder
@@ -112,7 +112,7 @@ class TextLesson(Lesson):
             text,
             time_left_s=time_left_s,
             step_seconds=cls.step_timer(cfg, device, machine),
-            memory_bytes=available_memory_bytes(device),
+            memory_bytes=bench.ranks.memory_bytes(device),
         )
         if cfg.compile is None:
             plan = replace(plan, config=plan.config.model_copy(update={"compile": _compiles(plan, bench)}))

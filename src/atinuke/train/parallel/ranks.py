@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from atinuke.config import one_line
 from atinuke.errors import ConfigError
+from atinuke.machine import available_memory_bytes
 from atinuke.train.config import ParallelConfig
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ class Ranks:
     def data_size(self) -> int:
         """In how many parts the rows are taken."""
         return self.size // self.tensor
+
+    def memory_bytes(self, device: torch.device) -> float:
+        """What is free for the tensors of all together: each GPU has its own, processes on one machine's CPU share."""
+        holders = self.size
+        if device.type == "cpu":
+            holders //= int(os.environ.get("LOCAL_WORLD_SIZE", self.size))
+        return max(holders, 1) * available_memory_bytes(device)
 
     def share(self, value: T) -> T:
         """What the first process gives, in all of them; they wait for it."""

@@ -103,14 +103,15 @@ def choose_rates(asked: OptimizerConfig, model: ModelKind, batch_tokens: int, ep
     kind = asked.kind or "muon"
     adamw = 1.0 if kind == "muon" else 0.5  # alone, it gives its rate to the matrices too, which take less
     rates = _rates_after(epochs) if model == "atinuke" and kind == "muon" else RATES
-    beta2 = asked.beta2 if asked.beta2 is not None else round(max(0.9, 1 - batch_tokens / REMEMBERED_TOKENS), 4)
+    # below 1 for a batch of a few tokens too
+    beta2 = min(max(round(1 - batch_tokens / REMEMBERED_TOKENS, 4), 0.9), 0.9999)
     return asked.model_copy(
         update={
             "kind": kind,
             "lr": asked.lr or round(rates.lr * adamw * scale, 6),
             "embedding_lr": asked.embedding_lr or (None if asked.lr else round(rates.embedding_lr * adamw * scale, 6)),
             "matrix_lr": asked.matrix_lr or round(rates.matrix_lr * scale, 6),
-            "beta2": beta2,
+            "beta2": beta2 if asked.beta2 is None else asked.beta2,
         }
     )
 

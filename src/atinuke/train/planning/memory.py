@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from atinuke.data.shards import dtype_for
+from atinuke.errors import ConfigError
 from atinuke.models import build_model
 from atinuke.models.config import ModelConfig
 from atinuke.train.optimizers import block_matrices
@@ -114,6 +115,23 @@ def training_memory_bytes(
         update=FLOAT32 * UPDATE_COPIES * count.largest_group if has_muon else 0,
         accumulates=accumulates,
     )
+
+
+def least_memory_bytes(network: ModelConfig, dtype: str, optimizer: str | None) -> float:
+    """By how much the process grows that trains it on one row at a time; `dtype` and `optimizer` as they were asked."""
+    known = "bfloat16" if dtype == "bfloat16" else "float32"
+    return training_memory_bytes(network, 1, dtype=known, optimizer=optimizer or "muon").process
+
+
+def refuse_without_room(network: ModelConfig, dtype: str, optimizer: str | None, memory_bytes: float) -> None:
+    """ConfigError where not even one row at a time fits into the memory, before any of it is taken."""
+    needed = least_memory_bytes(network, dtype, optimizer)
+    if needed > memory_bytes:
+        raise ConfigError(
+            f"Training {network.kind} with model_dim {network.model_dim}, {network.layer_count} layers and context "
+            f"{network.context} takes at least {needed / 2**30:.2f} GiB, and {memory_bytes / 2**30:.2f} GiB are free. "
+            "Lower model.model_dim, model.context or tokenizer.vocab_size with --set."
+        )
 
 
 def run_disk_bytes(network: ModelConfig, train_tokens: int, *, keep: int = 2, optimizer: str = "muon") -> float:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from atinuke.errors import ConfigError
 from atinuke.models.config import ModelConfig, saved_network
 from atinuke.train.config import TrainConfig
 from atinuke.train.planning.choices import (
@@ -22,7 +21,7 @@ from atinuke.train.planning.choices import (
     wanted_tokens,
 )
 from atinuke.train.planning.forecast import Forecast, as_of_novels, foretell
-from atinuke.train.planning.memory import training_memory_bytes
+from atinuke.train.planning.memory import least_memory_bytes, refuse_without_room
 from atinuke.train.planning.shapes import FIRST_RUNG, LADDER, matrix_parameters, network_on, resolve, work_per_token
 from atinuke.train.planning.text_facts import TextFacts
 
@@ -68,7 +67,7 @@ class Candidate:
 
     def fits(self, cfg: TrainConfig, memory_bytes: float) -> bool:
         """Whether training it, one sequence at a time if need be, stays within the memory."""
-        return _memory_bytes(cfg, self.network, 1) <= memory_bytes
+        return least_memory_bytes(self.network, cfg.dtype, cfg.optim.kind) <= memory_bytes
 
 
 def make_plan(
@@ -85,6 +84,7 @@ def make_plan(
     `memory_bytes`: what is available. ConfigError where not even the smallest network that `cfg` allows fits into it.
     """
     context = choose_context(cfg, text)
+    refuse_without_room(network_on(cfg, 0, context, vocab_size), cfg.dtype, cfg.optim.kind, memory_bytes)
     if time_left_s is None:
         rung, tokens = _rung_for_tokens(wanted_tokens(cfg)), wanted_tokens(cfg)
         considered: list[Candidate] = []
@@ -109,13 +109,7 @@ def make_plan(
         }
     )
     network = saved_network(resolved.model_dump())
-    needed = _memory_bytes(resolved, network, 1)
-    if needed > memory_bytes:
-        raise ConfigError(
-            f"Training {network.kind} with model_dim {network.model_dim}, {network.layer_count} layers and context "
-            f"{network.context} takes at least {needed / 2**30:.2f} GiB, and {memory_bytes / 2**30:.2f} GiB are free. "
-            "Lower model.model_dim, model.context or tokenizer.vocab_size with --set."
-        )
+    refuse_without_room(network, cfg.dtype, cfg.optim.kind, memory_bytes)
     forecast = foretell(matrix_parameters(network), max(tokens, 1), text) if network.kind == "atinuke" else None
     facts = {
         "expected_tokens": tokens,
@@ -160,7 +154,8 @@ def _search(
 ) -> tuple[Candidate, list[Candidate]]:
     """The rung that the law puts lowest; what one was measured to do foretells the others, which is then checked."""
     measured: dict[int, Candidate] = {}
-    rung, work_per_s = FIRST_RUNG, 0.0
+    first = Candidate(FIRST_RUNG, network_on(cfg, FIRST_RUNG, context, vocab_size), 0.0, 0, 1)
+    rung, work_per_s = FIRST_RUNG if first.fits(cfg, memory_bytes) else 0, 0.0
     started_s = time.perf_counter()
     while rung not in measured:
         nearest = min(measured, key=lambda other: abs(other - rung)) if measured else None
@@ -199,8 +194,3 @@ def _told(candidate: Candidate, text: TextFacts) -> dict[str, Any]:
 def _rung_for_tokens(tokens: int) -> int:
     """Without a clock nothing is measured, so that the same command gives the same network everywhere."""
     return FIRST_RUNG + (tokens > 3e6) + (tokens > 1e7) + (tokens > 4e7) + (tokens > 2e8)
-
-
-def _memory_bytes(cfg: TrainConfig, network: ModelConfig, batch_seqs: int) -> float:
-    dtype = "bfloat16" if cfg.dtype == "bfloat16" else "float32"
-    return training_memory_bytes(network, batch_seqs, dtype=dtype, optimizer=cfg.optim.kind or "muon").process

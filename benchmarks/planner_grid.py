@@ -35,6 +35,7 @@ from atinuke.train.loop import StepMetrics, TrainState, fit
 from atinuke.train.objectives import next_token
 from atinuke.train.planning.choices import choose_batch_seqs, choose_pair_dropout, choose_rates
 from atinuke.train.planning.fit import fit_law
+from atinuke.train.planning.forecast import first_loss_terms
 from atinuke.train.planning.law import Point
 from atinuke.train.planning.shapes import matrix_parameters, network_on
 from atinuke.train.planning.text_facts import TextFacts
@@ -87,9 +88,10 @@ def prepare(text: str, folder: Path) -> tuple[Corpus, Tokenizer, TextFacts, list
     scanned = scan(sources, SplitRules(), sample_bytes=8_000_000)
     tokenizer = train_tokenizer("bpe", scanned.sample, VOCABULARY)
     corpus = write_corpus(sources, scanned, tokenizer, folder, max_bytes=40_000_000)
-    facts = TextFacts.measure(corpus.facts["train_bytes"], tokenizer, scanned.sample)
     each = SCORED_BYTES // len(corpus.validation)
-    return corpus, tokenizer, facts, [held_out[:each] for held_out in corpus.validation]
+    scored = [held_out[:each] for held_out in corpus.validation]
+    facts = TextFacts.measure(corpus.facts["train_bytes"], tokenizer, scanned.sample, scored)
+    return corpus, tokenizer, facts, scored
 
 
 def train_one(
@@ -119,6 +121,7 @@ def train_one(
         "unique_bytes": text.train_bytes,
         "bytes_per_token": round(text.bytes_per_token, 4),
         "difficulty": round(text.difficulty, 4),
+        "held_out_ratio": round(text.held_out_ratio, 4),
         "val_bpb": round(score.bits_per_byte, 5),
         "losses": {str(mark): round(keeper.at(mark), 4) for mark in MARKS},
     }
@@ -149,11 +152,12 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 def fit_first_losses(rows: list[dict[str, Any]]) -> tuple[list[float], float]:
     """FIRST_LOSS of forecast.py, and the standard deviation of what is left."""
-    columns = np.array([[1.0, math.log(row["parameters"]), math.log(row["seen_bytes"])] for row in rows])
-    seen = np.array([math.log(row["losses"]["0.05"] / math.log(2) / row["bytes_per_token"]) for row in rows])
+    columns = np.array([first_loss_terms(row["parameters"], row["seen_bytes"]) for row in rows])
+    held_out = [row["held_out_ratio"] / row["bytes_per_token"] / math.log(2) for row in rows]
+    seen = np.log([row["losses"]["0.05"] * ratio for row, ratio in zip(rows, held_out, strict=True)])
     solution, *_ = np.linalg.lstsq(columns, seen, rcond=None)
     left = seen - columns @ solution
-    return [round(float(value), 5) for value in solution], float(left.std(ddof=3))
+    return [round(float(value), 5) for value in solution], float(left.std(ddof=columns.shape[1]))
 
 
 def main() -> None:

@@ -24,9 +24,10 @@ from atinuke.train.config import BudgetConfig, TrainConfig
 from atinuke.train.lessons.lesson import Workbench
 from atinuke.train.lessons.text import Survey, TextLesson
 from atinuke.train.planning.choices import choose_batch_seqs
-from atinuke.train.planning.plan import StepTimer, make_plan
+from atinuke.train.planning.plan import make_plan
 from atinuke.train.planning.shapes import LADDER, matrix_parameters, network_on
 from atinuke.train.planning.text_facts import TextFacts
+from atinuke.train.planning.timing import StepTimer
 from atinuke.train.progress import Display
 from atinuke.train.schedule import Clock
 

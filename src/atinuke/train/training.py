@@ -39,7 +39,10 @@ def train(lesson: Lesson, folder: RunFolder, bench: Workbench, stop: StopRequest
     cfg, clock, display, ranks = lesson.config, bench.clock, bench.display, bench.ranks
     display.phase("training")
     torch.manual_seed(cfg.seed)
-    refuse_without_room(lesson.network, cfg.dtype, cfg.optim.kind, ranks.memory_bytes(bench.device))
+    refuse_without_room(lesson.network, cfg, ranks.memory_bytes(bench.device))
+    micro_batch_seqs = lesson.micro_batch_seqs(bench)
+    if micro_batch_seqs not in (None, cfg.parallel.micro_batch_seqs):
+        display.say(f"Memory has room for {micro_batch_seqs} rows at once: each step is made in parts.")
     model = build_model(lesson.network)
     checkpoints = Checkpoints(folder.state, keep=cfg.checkpoint.keep)
     loaded = _newest_for_all(checkpoints, display, ranks)
@@ -50,7 +53,7 @@ def train(lesson: Lesson, folder: RunFolder, bench: Workbench, stop: StopRequest
     else:
         _refuse_another_run(loaded.state, identity, folder)
     engine = Engine.build(model, cfg, lesson.objective, bench.device, bench.machine, ranks)
-    engine.rules.micro_batches = remembered(folder, cfg.parallel.micro_batch_seqs, display.say, ranks)
+    engine.rules.micro_batches = remembered(folder, micro_batch_seqs, display.say, ranks)
     state = engine.state
     began_s = clock.elapsed_s()
     if loaded is not None:

@@ -14,10 +14,11 @@ from atinuke.train.planning.text_facts import TextFacts
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 GRID: dict[str, Any] = json.loads(sorted(RESULTS.glob("*-planner_grid/results.json"))[-1].read_text(encoding="utf-8"))
 NOVELS = [row for row in GRID["rows"] if row["text"] == "novels"]
+REPEATED = [row for row in GRID["rows"] if row["text"] == "shakespeare"]
 
 
 def text_of(row: dict[str, Any]) -> TextFacts:
-    return TextFacts(row["unique_bytes"], row["bytes_per_token"], row["difficulty"])
+    return TextFacts(row["unique_bytes"], row["bytes_per_token"], row["difficulty"], row["held_out_ratio"])
 
 
 def test_the_constants_in_the_source_are_those_of_the_committed_grid() -> None:
@@ -40,6 +41,13 @@ def test_what_is_foretold_at_five_per_cent_lies_near_what_came() -> None:
         forecast = foretell_from_losses(row["parameters"], row["tokens"], text_of(row), seen)
         near.append(abs(forecast.middle / row["val_bpb"] - 1) < 0.015)
     assert sum(near) >= 0.9 * len(near)
+
+
+@pytest.mark.parametrize("row", REPEATED, ids=lambda row: f"{row['model_dim']}-{row['tokens']}")
+def test_what_is_foretold_of_repeated_text_lies_in_its_interval(row: dict[str, Any]) -> None:
+    seen = row["losses"]["0.05"] / math.log(2) / row["bytes_per_token"]
+    forecast = foretell_from_losses(row["parameters"], row["tokens"], text_of(row), seen)
+    assert forecast.low < row["val_bpb"] < forecast.high
 
 
 def test_a_harder_text_than_its_first_losses_said_of_novels_ends_higher_by_as_much() -> None:

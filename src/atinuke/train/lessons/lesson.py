@@ -27,6 +27,7 @@ from atinuke.train.inheriting import Heritage
 from atinuke.train.loop import Observer
 from atinuke.train.objectives import Objective
 from atinuke.train.parallel.ranks import ALONE, Ranks
+from atinuke.train.planning.memory import rows_with_room
 from atinuke.train.progress import Display
 from atinuke.train.schedule import Clock
 
@@ -58,6 +59,16 @@ class Lesson(ABC):
 
     task: ClassVar[str]
     """One word for summary.json."""
+
+    def micro_batch_seqs(self, bench: Workbench) -> int | None:
+        """Rows at once as asked; else, on a CPU, fewer than all where there is no room. A GPU says so by itself."""
+        cfg = self.config
+        if cfg.parallel.micro_batch_seqs is not None or cfg.batch_seqs is None or bench.device.type != "cpu":
+            return cfg.parallel.micro_batch_seqs
+        rows = -(-cfg.batch_seqs // bench.ranks.data_size)
+        each_bytes = bench.ranks.memory_bytes(bench.device) / bench.ranks.size
+        few = rows_with_room(self.network, cfg, rows, each_bytes)
+        return None if few == rows else few
 
     @classmethod
     @abstractmethod

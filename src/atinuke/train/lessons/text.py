@@ -29,12 +29,14 @@ from atinuke.train.inheriting import with_inherited_width
 from atinuke.train.lessons.lesson import Autocast, Lesson, Workbench, plan_path, used_up
 from atinuke.train.lessons.text_scores import estimate_loss, held_out_windows, say_scores, score_text
 from atinuke.train.loop import Observer
+from atinuke.train.micro_batches import MicroBatches
 from atinuke.train.objectives import Objective, next_token
 from atinuke.train.planning.choices import choose_dtype, choose_vocabulary
-from atinuke.train.planning.plan import Plan, make_plan, measure_step_s
+from atinuke.train.planning.plan import Plan, make_plan
 from atinuke.train.planning.rate_probe import probe_rates, probe_steps, scaled
 from atinuke.train.planning.shapes import matrix_parameters
 from atinuke.train.planning.text_facts import TextFacts
+from atinuke.train.planning.timing import StepTimer, step_timer
 from atinuke.train.planning.watching import PlanWatcher
 from atinuke.train.progress import Display
 from atinuke.weights import load_model
@@ -92,7 +94,7 @@ class TextLesson(Lesson):
         tokenizer = train_tokenizer(cfg.tokenizer.kind, scanned.sample, vocab_size, sample_bytes=_sample_bytes(cfg))
         if tokenizer.loss_note:
             display.say(tokenizer.loss_note)
-        text = TextFacts.measure(train_bytes, tokenizer, scanned.sample)
+        text = TextFacts.measure(train_bytes, tokenizer, scanned.sample, scanned.validation)
 
         display.phase("planning")
         has_mask = cls.task == "masked" or cfg.objective.masked_share > 0
@@ -157,7 +159,9 @@ class TextLesson(Lesson):
         def build(rates: OptimizerConfig) -> Engine:
             torch.manual_seed(cfg.seed)
             tried = cfg.model_copy(update={"optim": rates, "compile": False})
-            return Engine.build(build_model(self.network), tried, self.objective, bench.device, bench.machine)
+            engine = Engine.build(build_model(self.network), tried, self.objective, bench.device, bench.machine)
+            engine.rules.micro_batches = MicroBatches(self.micro_batch_seqs(bench))
+            return engine
 
         batches = self.batches(bench.device)
         probe = probe_rates(build, cfg.optim, batches, PROBED_POSITION, steps)
@@ -185,7 +189,8 @@ class TextLesson(Lesson):
         def set_batch_seqs(count: int) -> None:
             batches.batch_seqs = count
 
-        text = TextFacts(self.corpus.facts["train_bytes"], self.facts["bytes_per_token"], self.facts["difficulty"])
+        measured = (self.facts[name] for name in ("bytes_per_token", "difficulty", "held_out_ratio"))
+        text = TextFacts(self.corpus.facts["train_bytes"], *measured)
         parameters = matrix_parameters(self.network)
         return [PlanWatcher(self.config, text, parameters, self.facts, display, set_batch_seqs)]
 
@@ -222,6 +227,11 @@ class TextLesson(Lesson):
     @property
     def objective(self) -> Objective:
         return type(self).asked
+
+    @classmethod
+    def step_timer(cls, cfg: TrainConfig, device: torch.device, machine: Machine) -> StepTimer:
+        """Of steps on such text."""
+        return step_timer(cfg, cls.asked, cls.random_batch, device, machine)
 
     @staticmethod
     def random_batch(network: ModelConfig, batch_seqs: int) -> Batch:
@@ -289,21 +299,6 @@ class TextLesson(Lesson):
     @staticmethod
     def say(summary: dict[str, Any]) -> str:
         return say_scores(summary)
-
-    @classmethod
-    def step_timer(
-        cls, cfg: TrainConfig, device: torch.device, machine: Machine
-    ) -> Callable[[ModelConfig, int], float]:
-        """Times steps on random tokens; the random state of the run is left as it was."""
-
-        def seconds(network: ModelConfig, batch_seqs: int) -> float:
-            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                plain = cfg.model_copy(update={"compile": False})
-                engine = Engine.build(build_model(network), plain, cls.asked, device, machine)
-                batch = cls.random_batch(network, batch_seqs).to(device)
-                return measure_step_s(lambda: lambda: engine.step_on(batch), at_most_s=0.6)
-
-        return seconds
 
 
 def _compiles(plan: Plan, bench: Workbench) -> bool:

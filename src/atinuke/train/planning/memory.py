@@ -15,6 +15,7 @@ from atinuke.data.shards import dtype_for
 from atinuke.errors import ConfigError
 from atinuke.models import build_model
 from atinuke.models.config import ModelConfig
+from atinuke.train.config import TrainConfig
 from atinuke.train.optimizers import block_matrices
 
 FLOAT32 = 4
@@ -26,6 +27,8 @@ UPDATE_COPIES = 4
 """Copies of the largest group of equal matrices that Muon works on at once."""
 FRAGMENTED, LOADED_BYTES = 1.15, 150e6
 """Measured on a CPU: resident memory over a run, beside the tensors that are alive at its worst moment."""
+MEMORY_PART = 0.9
+"""Of the memory that is available; the rest is for what no estimate counts."""
 MASKED_SHARE = 0.15
 """Of the positions, those at which bert reads out."""
 # What torch's kernels keep per token (measured on a CPU, the workspace of oneDNN among it): bytes for each unit of the
@@ -117,21 +120,39 @@ def training_memory_bytes(
     )
 
 
-def least_memory_bytes(network: ModelConfig, dtype: str, optimizer: str | None) -> float:
-    """By how much the process grows that trains it on one row at a time; `dtype` and `optimizer` as they were asked."""
-    known = "bfloat16" if dtype == "bfloat16" else "float32"
-    return training_memory_bytes(network, 1, dtype=known, optimizer=optimizer or "muon").process
+def least_memory_bytes(network: ModelConfig, cfg: TrainConfig) -> float:
+    """By how much the process grows that trains it on one row at a time."""
+    dtype = "bfloat16" if cfg.dtype == "bfloat16" else "float32"
+    return training_memory_bytes(network, 1, dtype=dtype, optimizer=cfg.optim.kind or "muon").process
 
 
-def refuse_without_room(network: ModelConfig, dtype: str, optimizer: str | None, memory_bytes: float) -> None:
+def refuse_without_room(network: ModelConfig, cfg: TrainConfig, memory_bytes: float) -> None:
     """ConfigError where not even one row at a time fits into the memory, before any of it is taken."""
-    needed = least_memory_bytes(network, dtype, optimizer)
+    needed = least_memory_bytes(network, cfg)
     if needed > memory_bytes:
         raise ConfigError(
             f"Training {network.kind} with model_dim {network.model_dim}, {network.layer_count} layers and context "
             f"{network.context} takes at least {needed / 2**30:.2f} GiB, and {memory_bytes / 2**30:.2f} GiB are free. "
             "Lower model.model_dim, model.context or tokenizer.vocab_size with --set."
         )
+
+
+def rows_with_room(network: ModelConfig, cfg: TrainConfig, rows: int, memory_bytes: float) -> int:
+    """How many of so many rows can be computed at once: all, or a half, a quarter … of them; one at the least.
+
+    For a CPU, where a process that takes too much is ended without a word.
+    """
+    dtype = "bfloat16" if cfg.dtype == "bfloat16" else "float32"
+    optimizer, recompute = cfg.optim.kind or "muon", cfg.parallel.recompute
+    few, accumulates = rows, False
+    while few > 1:
+        needed = training_memory_bytes(
+            network, few, dtype=dtype, optimizer=optimizer, recompute=recompute, accumulates=accumulates
+        )
+        if needed.process <= MEMORY_PART * memory_bytes:
+            break
+        few, accumulates = -(-few // 2), True
+    return few
 
 
 def run_disk_bytes(network: ModelConfig, train_tokens: int, *, keep: int = 2, optimizer: str = "muon") -> float:

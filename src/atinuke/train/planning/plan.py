@@ -4,9 +4,7 @@ A ladder of shapes, a short measurement of how fast this machine trains the like
 grid, for what size and text buy. Every choice can be set by hand instead.
 """
 
-import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,9 +19,10 @@ from atinuke.train.planning.choices import (
     wanted_tokens,
 )
 from atinuke.train.planning.forecast import Forecast, as_of_novels, foretell
-from atinuke.train.planning.memory import least_memory_bytes, refuse_without_room
+from atinuke.train.planning.memory import MEMORY_PART, least_memory_bytes, refuse_without_room
 from atinuke.train.planning.shapes import FIRST_RUNG, LADDER, matrix_parameters, network_on, resolve, work_per_token
 from atinuke.train.planning.text_facts import TextFacts
+from atinuke.train.planning.timing import StepTimer
 
 MEASURED_RUNGS = 3
 MEASURED_PART = 0.03
@@ -33,11 +32,6 @@ SUSTAINED = 0.85
 the machine. 0.80 to 0.88 in four runs of two minutes on two cores."""
 GUESSED_TOKENS_PER_S = 10_000
 """Before anything is measured: only the first batch is chosen by it."""
-MEMORY_PART = 0.9
-"""Of the memory that is available; the rest is for what no estimate counts."""
-
-StepTimer = Callable[[ModelConfig, int], float]
-"""(network, batch_seqs) → seconds of one training step on this machine."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +61,7 @@ class Candidate:
 
     def fits(self, cfg: TrainConfig, memory_bytes: float) -> bool:
         """Whether training it, one sequence at a time if need be, stays within the memory."""
-        return least_memory_bytes(self.network, cfg.dtype, cfg.optim.kind) <= memory_bytes
+        return least_memory_bytes(self.network, cfg) <= memory_bytes
 
 
 def make_plan(
@@ -84,7 +78,7 @@ def make_plan(
     `memory_bytes`: what is available. ConfigError where not even the smallest network that `cfg` allows fits into it.
     """
     context = choose_context(cfg, text)
-    refuse_without_room(network_on(cfg, 0, context, vocab_size), cfg.dtype, cfg.optim.kind, memory_bytes)
+    refuse_without_room(network_on(cfg, 0, context, vocab_size), cfg, memory_bytes)
     if time_left_s is None:
         rung, tokens = _rung_for_tokens(wanted_tokens(cfg)), wanted_tokens(cfg)
         considered: list[Candidate] = []
@@ -109,13 +103,14 @@ def make_plan(
         }
     )
     network = saved_network(resolved.model_dump())
-    refuse_without_room(network, cfg.dtype, cfg.optim.kind, memory_bytes)
+    refuse_without_room(network, cfg, memory_bytes)
     forecast = foretell(matrix_parameters(network), max(tokens, 1), text) if network.kind == "atinuke" else None
     facts = {
         "expected_tokens": tokens,
         "expected_epochs": round(epochs, 2),
         "bytes_per_token": round(text.bytes_per_token, 3),
         "difficulty": round(text.difficulty, 3),
+        "held_out_ratio": round(text.held_out_ratio, 4),
         "considered": [_told(candidate, text) for candidate in considered],
     }
     if forecast is not None:
@@ -127,20 +122,6 @@ def make_plan(
     if considered:
         facts["expected_tokens_per_s"] = round(next(c for c in considered if c.rung == rung).tokens_per_s, 1)
     return Plan(resolved, tokens, forecast, facts)
-
-
-def measure_step_s(build: Callable[[], Callable[[], object]], *, at_most_s: float) -> float:
-    """Seconds of one training step: the middle one of a few after two to warm up, for about `at_most_s` in all."""
-    step = build()
-    started_s = time.perf_counter()
-    times: list[float] = []
-    while len(times) < 4 or (time.perf_counter() - started_s < at_most_s and len(times) < 12):
-        before_s = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - before_s)
-        if len(times) >= 2 and time.perf_counter() - started_s > 3 * at_most_s:
-            break
-    return statistics.median(times[2:] or times)
 
 
 def _search(

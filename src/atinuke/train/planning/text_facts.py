@@ -23,15 +23,22 @@ class TextFacts:
     difficulty: float = 1.0
     """zlib's bits per byte, as a part of what they are for novels: source code is about 0.65."""
 
+    held_out_ratio: float = 1.0
+    """Tokens in a byte of the held-out text, as a part of what they are in the training text: above 1 where the
+    tokenizer knows its words less well."""
+
     @property
     def train_tokens(self) -> int:
         """Tokens in one pass over the training text."""
         return max(1, int(self.train_bytes / self.bytes_per_token))
 
     @classmethod
-    def measure(cls, train_bytes: int, tokenizer: Tokenizer, sample: Sequence[str]) -> Self:
-        """Measured on about 300 KB, spread over the sample."""
-        return cls(train_bytes, bytes_per_token(tokenizer, sample), difficulty(sample))
+    def measure(cls, train_bytes: int, tokenizer: Tokenizer, sample: Sequence[str], held_out: Sequence[str]) -> Self:
+        """Measured on about 300 KB of either, spread over them."""
+        each = bytes_per_token(tokenizer, sample)
+        text = "".join(held_out)
+        pieces = [text[start : start + PIECE_CHARACTERS] for start in range(0, len(text), PIECE_CHARACTERS)]
+        return cls(train_bytes, each, difficulty(sample), each / bytes_per_token(tokenizer, pieces) if text else 1.0)
 
 
 def bytes_per_token(tokenizer: Tokenizer, sample: Sequence[str]) -> float:

@@ -60,7 +60,8 @@ class PlanWatcher:
     def _foretell(self, metrics: StepMetrics) -> None:
         latest = self._losses[len(self._losses) * 3 // 5 :]
         seen = statistics.fmean(latest) / math.log(2) / self._text.bytes_per_token
-        forecast = foretell_from_losses(self._parameters, round(metrics.tokens / metrics.progress), self._text, seen)
+        tokens, ids = round(metrics.tokens / metrics.progress), self._cfg.tokenizer.vocab_size
+        forecast = foretell_from_losses(self._parameters, tokens, self._text, seen, vocab_size=ids)
         self._losses.clear()
         self._facts["forecast_at_5_percent"] = {
             "val_bpb": round(forecast.middle, 4),

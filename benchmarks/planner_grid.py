@@ -5,7 +5,7 @@
 
 Each run trains a fixed number of tokens, so the load of the machine changes nothing but the time it takes; batch and
 rates are the planner's own. What the second command prints goes into train/planning/law.py (DEFAULT) and forecast.py
-(FIRST_LOSS): tests/train/planning/test_law.py holds the two to the committed grid.
+(FIRST_OVER_LAST): tests/train/planning/test_law.py holds the two to the committed grid.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from atinuke.train.loop import StepMetrics, TrainState, fit
 from atinuke.train.objectives import next_token
 from atinuke.train.planning.choices import choose_batch_seqs, choose_pair_dropout, choose_rates
 from atinuke.train.planning.fit import fit_law
-from atinuke.train.planning.forecast import first_loss_terms
+from atinuke.train.planning.forecast import course_terms
 from atinuke.train.planning.law import Point
 from atinuke.train.planning.shapes import matrix_parameters, network_on
 from atinuke.train.planning.text_facts import TextFacts
@@ -59,6 +59,7 @@ GRID = sorted(
         for tokens in (250_000, 500_000, 1_000_000, 2_000_000, 4_000_000)
         if (rung, tokens) not in ((3, 4_000_000), (4, 4_000_000), (4, 2_000_000))
     ]
+    + [("novels", 0, 16_000_000), ("novels", 1, 16_000_000), ("novels", 2, 8_000_000), ("novels", 3, 6_000_000)]
     + [("shakespeare", rung, tokens) for rung in (0, 1, 2) for tokens in (1_000_000, 3_000_000)],
     key=lambda run: (run[2] * (2 + run[1]) ** 2, run),
 )
@@ -150,13 +151,13 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, path.read_text(encoding="utf-8").splitlines())
 
 
-def fit_first_losses(rows: list[dict[str, Any]]) -> tuple[list[float], float]:
-    """FIRST_LOSS of forecast.py, and the standard deviation of what is left."""
-    columns = np.array([first_loss_terms(row["parameters"], row["seen_bytes"]) for row in rows])
-    held_out = [row["held_out_ratio"] / row["bytes_per_token"] / math.log(2) for row in rows]
-    seen = np.log([row["losses"]["0.05"] * ratio for row, ratio in zip(rows, held_out, strict=True)])
-    solution, *_ = np.linalg.lstsq(columns, seen, rcond=None)
-    left = seen - columns @ solution
+def fit_course(rows: list[dict[str, Any]]) -> tuple[list[float], float]:
+    """FIRST_OVER_LAST of forecast.py, and the standard deviation of what is left."""
+    columns = np.array([course_terms(row["parameters"], row["seen_bytes"]) for row in rows])
+    held_out = [row["held_out_ratio"] / row["bytes_per_token"] / math.log(2) / row["val_bpb"] for row in rows]
+    course = np.log([row["losses"]["0.05"] * each for row, each in zip(rows, held_out, strict=True)])
+    solution, *_ = np.linalg.lstsq(columns, course, rcond=None)
+    left = course - columns @ solution
     return [round(float(value), 5) for value in solution], float(left.std(ddof=columns.shape[1]))
 
 
@@ -181,7 +182,7 @@ def main() -> None:
         if row["text"] == "novels"
     ]
     fitted = fit_law(points, resamples=200, seed=0)
-    first_loss, spread = fit_first_losses([row for row in rows if row["text"] == "novels"])
+    course, spread = fit_course([row for row in rows if row["text"] == "novels"])
     print(f"`python benchmarks/planner_grid.py {' '.join(sys.argv[1:])}`\n")
     print("| text | model_dim | layers | block matrices | tokens | val_bpb | law, times difficulty |")
     print("|---|---:|---:|---:|---:|---:|---:|")
@@ -194,10 +195,10 @@ def main() -> None:
     print(f"\n{fitted.law}\n\nIntervals (90 %): {fitted.intervals}\n")
     print(
         f"Largest residual: {max(map(abs, fitted.residuals)):.4f}\n\n"
-        f"FIRST_LOSS = {tuple(first_loss)}; spread {spread:.4f}"
+        f"FIRST_OVER_LAST = {tuple(course)}; spread {spread:.4f}"
     )
     if arguments.out:
-        facts = {"environment": environment(), "first_loss": first_loss, "first_loss_spread": round(spread, 5)}
+        facts = {"environment": environment(), "first_over_last": course, "course_spread": round(spread, 5)}
         facts["law"] = {name: getattr(fitted.law, name) for name in ("e", "a", "alpha", "b", "beta", "repeat_r")}
         facts["rows"] = rows
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from atinuke.train.planning.forecast import FIRST_LOSS, foretell, foretell_from_losses
+from atinuke.train.planning.forecast import FIRST_OVER_LAST, foretell, foretell_from_losses
 from atinuke.train.planning.law import DEFAULT
 from atinuke.train.planning.text_facts import TextFacts
 
@@ -24,7 +24,7 @@ def text_of(row: dict[str, Any]) -> TextFacts:
 def test_the_constants_in_the_source_are_those_of_the_committed_grid() -> None:
     law = {name: getattr(DEFAULT, name) for name in ("e", "a", "alpha", "b", "beta", "repeat_r")}
     assert law == pytest.approx(GRID["law"], rel=1e-4)
-    assert pytest.approx(GRID["first_loss"], rel=1e-4) == FIRST_LOSS
+    assert pytest.approx(GRID["first_over_last"], rel=1e-4) == FIRST_OVER_LAST
 
 
 @pytest.mark.parametrize("row", NOVELS, ids=lambda row: f"{row['model_dim']}-{row['tokens']}")

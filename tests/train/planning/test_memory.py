@@ -42,6 +42,7 @@ KINDS = [
     {"kind": "rnn-seq2seq"},
     {"kind": "rnn-seq2seq", "cell": "gru"},
 ]
+SOUND = {"kind": "atinuke", "classes": 2, "sound": {"sample_rate_hz": 8000}}
 PRODUCTS = 0.10
 """Part by which the count of what layers keep may be off: norms' statistics and masks are not counted."""
 WHOLE = 0.03
@@ -178,7 +179,7 @@ def test_gradients_stand_while_further_parts_are_computed() -> None:
     assert part.total == whole.total + whole.gradients
 
 
-@pytest.mark.parametrize("changes", KINDS, ids=lambda changes: "-".join(map(str, changes.values())))
+@pytest.mark.parametrize("changes", [*KINDS, SOUND], ids=lambda changes: "-".join(map(str, changes.values())))
 def test_parameters_are_counted_without_making_them(changes: dict[str, Any]) -> None:
     cfg = network(**changes)
     assert count_parameters(cfg).total == sum(parameter.numel() for parameter in build_model(cfg).parameters())

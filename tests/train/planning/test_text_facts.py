@@ -36,3 +36,11 @@ def test_characters_have_the_bytes_of_their_letters() -> None:
 def test_a_pass_is_the_bytes_over_the_bytes_of_a_token() -> None:
     assert TextFacts(train_bytes=3_000, bytes_per_token=2.5).train_tokens == 1_200
     assert TextFacts(train_bytes=1, bytes_per_token=2.5).train_tokens == 1
+
+
+def test_held_out_text_of_words_that_the_tokenizer_has_not_seen_takes_more_tokens() -> None:
+    known, unknown = "the cat sat on the mat. " * 500, "zyx wvu qjk zzq xqx. " * 500
+    tokenizer = train_tokenizer("bpe", [known], 300)
+    alike, strange = (TextFacts.measure(10**6, tokenizer, [known], [text]).held_out_ratio for text in (known, unknown))
+    assert alike == pytest.approx(1.0, rel=0.01) and strange > 2
+    assert TextFacts.measure(10**6, tokenizer, [known], []).held_out_ratio == 1.0

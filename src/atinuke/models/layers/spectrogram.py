@@ -37,10 +37,11 @@ class LogMel(nn.Module):
                 f"samples at {sample_rate_hz} Hz; a frame needs at least 2 and a hop at least 1"
             )
         self.fft_samples = 1 << (self.frame_samples - 1).bit_length()
-        filters = mel_filters(mel_bins, self.fft_samples // 2 + 1, sample_rate_hz)
-        while not filters.any(dim=0).all():  # low bands so narrow that they fall between two frequencies
-            self.fft_samples *= 2
+        with torch.device("cpu"):  # numbers to look at, even where a network without memory is being built
             filters = mel_filters(mel_bins, self.fft_samples // 2 + 1, sample_rate_hz)
+            while not filters.any(dim=0).all():  # low bands so narrow that they fall between two frequencies
+                self.fft_samples *= 2
+                filters = mel_filters(mel_bins, self.fft_samples // 2 + 1, sample_rate_hz)
         self.register_buffer("window", torch.hann_window(self.frame_samples), persistent=False)
         self.register_buffer("filters", filters, persistent=False)
 

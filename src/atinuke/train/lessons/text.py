@@ -189,8 +189,10 @@ class TextLesson(Lesson):
         def set_batch_seqs(count: int) -> None:
             batches.batch_seqs = count
 
-        measured = (self.facts[name] for name in ("bytes_per_token", "difficulty", "held_out_ratio"))
-        text = TextFacts(self.corpus.facts["train_bytes"], *measured)
+        train_bytes = self.corpus.facts["train_bytes"]
+        each = train_bytes / self.corpus.shards.total_tokens  # now known exactly
+        ratio = self.facts["held_out_ratio"] * each / self.facts["bytes_per_token"]
+        text = TextFacts(train_bytes, each, self.facts["difficulty"], ratio)
         parameters = matrix_parameters(self.network)
         return [PlanWatcher(self.config, text, parameters, self.facts, display, set_batch_seqs)]
 

@@ -9,6 +9,7 @@ from typing import Self
 from atinuke.tokenizers.tokenizer import Tokenizer
 
 MEASURED_PIECES, PIECE_CHARACTERS = 75, 4000
+HELD_OUT_PIECES = 250
 COMPRESSED_PIECES, COMPRESSED_BYTES = 8, 32_000
 ORDINARY_PROSE = 3.4
 """zlib's bits per byte of the novels that our grid was trained on."""
@@ -34,16 +35,17 @@ class TextFacts:
 
     @classmethod
     def measure(cls, train_bytes: int, tokenizer: Tokenizer, sample: Sequence[str], held_out: Sequence[str]) -> Self:
-        """Measured on about 300 KB of either, spread over them."""
+        """Measured on about 300 KB of the sample and 1 MB of what is held out, spread over them."""
         each = bytes_per_token(tokenizer, sample)
         text = "".join(held_out)
         pieces = [text[start : start + PIECE_CHARACTERS] for start in range(0, len(text), PIECE_CHARACTERS)]
-        return cls(train_bytes, each, difficulty(sample), each / bytes_per_token(tokenizer, pieces) if text else 1.0)
+        held_out_each = bytes_per_token(tokenizer, pieces, HELD_OUT_PIECES) if text else each
+        return cls(train_bytes, each, difficulty(sample), each / held_out_each)
 
 
-def bytes_per_token(tokenizer: Tokenizer, sample: Sequence[str]) -> float:
-    """UTF-8 bytes behind a token, on up to about 300 KB, spread over the sample."""
-    pieces = [text[:PIECE_CHARACTERS] for text in sample[:: max(1, len(sample) // MEASURED_PIECES)]]
+def bytes_per_token(tokenizer: Tokenizer, sample: Sequence[str], at_most: int = MEASURED_PIECES) -> float:
+    """UTF-8 bytes behind a token, on about so many pieces of 4,000 characters, spread over the sample."""
+    pieces = [text[:PIECE_CHARACTERS] for text in sample[:: max(1, len(sample) // at_most)]]
     tokens = sum(len(ids) for ids in tokenizer.encode_batch(pieces))
     return sum(len(piece.encode()) for piece in pieces) / max(tokens, 1)
 

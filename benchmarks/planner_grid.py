@@ -9,6 +9,7 @@ rates are the planner's own. What the second command prints goes into train/plan
 """
 
 import argparse
+import itertools
 import json
 import math
 import os
@@ -35,7 +36,7 @@ from atinuke.train.loop import StepMetrics, TrainState, fit
 from atinuke.train.objectives import next_token
 from atinuke.train.planning.choices import choose_batch_seqs, choose_pair_dropout, choose_rates
 from atinuke.train.planning.fit import fit_law
-from atinuke.train.planning.forecast import course_terms
+from atinuke.train.planning.forecast import REPEATED_POWER, course_terms, foretell
 from atinuke.train.planning.law import Point
 from atinuke.train.planning.shapes import matrix_parameters, network_on
 from atinuke.train.planning.text_facts import TextFacts
@@ -151,13 +152,21 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, path.read_text(encoding="utf-8").splitlines())
 
 
+def of_new_text(row: dict[str, Any]) -> float:
+    """Bits per byte, less what the planner counts for repetition: of novels, only the longest runs repeat some."""
+    return float(row["val_bpb"] / max(1.0, row["seen_bytes"] / row["unique_bytes"]) ** REPEATED_POWER)
+
+
 def fit_course(rows: list[dict[str, Any]]) -> tuple[list[float], float]:
     """FIRST_OVER_LAST of forecast.py, and the standard deviation of what is left."""
-    columns = np.array([course_terms(row["parameters"], row["seen_bytes"]) for row in rows])
-    held_out = [row["held_out_ratio"] / row["bytes_per_token"] / math.log(2) / row["val_bpb"] for row in rows]
-    course = np.log([row["losses"]["0.05"] * each for row, each in zip(rows, held_out, strict=True)])
-    solution, *_ = np.linalg.lstsq(columns, course, rcond=None)
-    left = course - columns @ solution
+    terms, course = [], []
+    for row, part in itertools.product(rows, (0.03, 0.05)):
+        held_out = row["held_out_ratio"] / row["bytes_per_token"] / math.log(2) / row["val_bpb"]
+        terms.append(course_terms(row["parameters"], row["seen_bytes"], part))
+        course.append(math.log(row["losses"][str(part)] * held_out))
+    columns = np.array(terms)
+    solution, *_ = np.linalg.lstsq(columns, np.array(course), rcond=None)
+    left = np.array(course) - columns @ solution
     return [round(float(value), 5) for value in solution], float(left.std(ddof=columns.shape[1]))
 
 
@@ -177,17 +186,18 @@ def main() -> None:
         return
     rows = sorted(read(arguments.fit), key=lambda row: (row["text"], row["rung"], row["tokens"]))
     points = [
-        Point(row["parameters"], row["seen_bytes"], row["val_bpb"] / row["difficulty"], row["unique_bytes"])
+        Point(row["parameters"], row["seen_bytes"], of_new_text(row) / row["difficulty"], row["unique_bytes"])
         for row in rows
         if row["text"] == "novels"
     ]
-    fitted = fit_law(points, resamples=200, seed=0)
+    fitted = fit_law(points, resamples=200, seed=0, finds_gamma=True)
     course, spread = fit_course([row for row in rows if row["text"] == "novels"])
     print(f"`python benchmarks/planner_grid.py {' '.join(sys.argv[1:])}`\n")
     print("| text | model_dim | layers | block matrices | tokens | val_bpb | law, times difficulty |")
     print("|---|---:|---:|---:|---:|---:|---:|")
     for row in rows:
-        law = row["difficulty"] * fitted.law.loss(row["parameters"], row["seen_bytes"], row["unique_bytes"])
+        text = TextFacts(*(row[name] for name in ("unique_bytes", "bytes_per_token", "difficulty")))
+        law = foretell(row["parameters"], row["tokens"], text, fitted.law).middle
         print(
             f"| {row['text']} | {row['model_dim']} | {row['layer_count']} | {row['parameters']:,} | {row['tokens']:,} "
             f"| {row['val_bpb']:.4f} | {law:.4f} |"
@@ -199,7 +209,9 @@ def main() -> None:
     )
     if arguments.out:
         facts = {"environment": environment(), "first_over_last": course, "course_spread": round(spread, 5)}
-        facts["law"] = {name: getattr(fitted.law, name) for name in ("e", "a", "alpha", "b", "beta", "repeat_r")}
+        facts["law"] = {
+            name: getattr(fitted.law, name) for name in ("e", "a", "alpha", "b", "beta", "repeat_r", "gamma")
+        }
         facts["rows"] = rows
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -3,6 +3,7 @@
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,13 @@ class TestFitLaw:
             assert getattr(found.law, name) == pytest.approx(getattr(BESIROGLU, name), rel=1e-4)
         assert max(map(abs, found.residuals)) < 1e-6
         assert found.intervals == {} and found.draws == ()
+
+    def test_where_both_lacks_are_joined_that_is_found_too(self) -> None:
+        joined = replace(OURS, alpha=0.6, beta=0.7, a=500.0, b=5e4, gamma=0.5)
+        points = grid(joined, np.geomspace(1e5, 1e8, 6), np.geomspace(1e6, 1e10, 6))
+        found = fit_law(points, resamples=0, finds_gamma=True)
+        assert found.law.gamma == pytest.approx(0.5, rel=0.01)
+        assert max(map(abs, found.residuals)) < 1e-4
 
     def test_noise_moves_them_within_their_intervals(self) -> None:
         points = grid(BESIROGLU, np.geomspace(5e7, 1e10, 6), np.geomspace(1e9, 5e11, 5), noise=0.003, seed=3)

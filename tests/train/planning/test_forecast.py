@@ -22,7 +22,7 @@ def text_of(row: dict[str, Any]) -> TextFacts:
 
 
 def test_the_constants_in_the_source_are_those_of_the_committed_grid() -> None:
-    law = {name: getattr(DEFAULT, name) for name in ("e", "a", "alpha", "b", "beta", "repeat_r")}
+    law = {name: getattr(DEFAULT, name) for name in ("e", "a", "alpha", "b", "beta", "repeat_r", "gamma")}
     assert law == pytest.approx(GRID["law"], rel=1e-4)
     assert pytest.approx(GRID["first_over_last"], rel=1e-4) == FIRST_OVER_LAST
 

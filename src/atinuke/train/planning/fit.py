@@ -11,7 +11,7 @@ the residuals have is put on the law's own values, and that size is itself drawn
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ CONSTANTS = ("e", "a", "alpha", "b", "beta")
 EXPONENTS = np.geomspace(0.03, 2.0, 14)
 """Tried for α and β."""
 STARTS = 5
+GAMMAS = (0.2, 1.0)
 LEAST, MOST = np.array([-30.0, -30.0, 0.01, -30.0, 0.01]), np.array([5.0, 12.0, 3.0, 12.0, 3.0])
 """Of log E, log A·N₀^-α, α, log B·D₀^-β, β, where N₀ and D₀ are the middle of the points."""
 
@@ -83,9 +84,17 @@ class PowerLaw:
 
 
 def fit_law(
-    points: Sequence[Point], *, resamples: int = RESAMPLES, seed: int = 0, repeat_r: float = Law.repeat_r
+    points: Sequence[Point],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    repeat_r: float = Law.repeat_r,
+    finds_gamma: bool = False,
 ) -> Fit:
-    """The law of these points. ConfigError for fewer than six, or less than three sizes or two lengths."""
+    """The law of these points. ConfigError for fewer than six, or less than three sizes or two lengths.
+
+    γ is 1 unless `finds_gamma`, which asks for more points than a ladder has; intervals take it as known.
+    """
     require_scipy()
     _refuse_too_few(points)
     measure = Law(0, 0, 1, 0, 1, repeat_r)
@@ -95,6 +104,8 @@ def fit_law(
     centre = np.array([parameters.mean(), worth.mean()])
     problem = _Problem(parameters - centre[0], worth - centre[1])
     best = problem.solve(losses, problem.starts(losses))
+    if finds_gamma:
+        problem, best = problem.joined(losses, best)
     residuals = losses - problem.model(best)
     draws = []
     if resamples:
@@ -107,10 +118,11 @@ def fit_law(
         drawn = random.normal(0.0, spreads[:, None], (resamples, len(points) + 1))
         again = problem.solve_all(problem.model(best) + drawn[:, :-1], best)
         draws = [
-            (_law(theta, centre, repeat_r), float(noise)) for theta, noise in zip(again, drawn[:, -1], strict=True)
+            (_law(theta, centre, repeat_r, problem.gamma), float(noise))
+            for theta, noise in zip(again, drawn[:, -1], strict=True)
         ]
     return Fit(
-        law=_law(best, centre, repeat_r),
+        law=_law(best, centre, repeat_r, problem.gamma),
         intervals={name: _middle([getattr(law, name) for law, _ in draws]) for name in CONSTANTS} if draws else {},
         residuals=tuple(residuals.tolist()),
         draws=tuple(draws),
@@ -153,6 +165,7 @@ class _Problem:
     """Log N, less the middle."""
     worth: Numbers
     """Log D', less the middle."""
+    gamma: float = 1.0
 
     def terms(self, theta: Numbers) -> Numbers:
         """Logs of E, A·N^-α and B·D'^-β of each point: (…, points, 3)."""
@@ -161,13 +174,37 @@ class _Problem:
 
     def model(self, theta: Numbers) -> Numbers:
         """Log of the loss of each point."""
-        return np.asarray(np.logaddexp.reduce(self.terms(theta), axis=-1))
+        e, lack = self._parts(self.terms(theta))
+        return np.asarray(np.logaddexp(e, lack))
 
     def slopes(self, theta: Numbers) -> Numbers:
         """Derivative of `model` by each constant: (…, points, 5). It is what part of the loss each term is."""
-        part = np.exp(self.terms(theta) - self.model(theta)[..., None])
-        e, a, b = (part[..., column] for column in range(3))
-        return np.stack([e, a, -self.parameters * a, b, -self.worth * b], axis=-1)
+        terms = self.terms(theta)
+        e, lack = self._parts(terms)
+        loss = np.logaddexp(e, lack)
+        of_lack = self.gamma * np.exp(lack - loss)[..., None] * np.exp(terms[..., 1:] - (lack / self.gamma)[..., None])
+        a, b = of_lack[..., 0], of_lack[..., 1]
+        return np.stack([np.exp(e - loss), a, -self.parameters * a, b, -self.worth * b], axis=-1)
+
+    def _parts(self, terms: Numbers) -> tuple[Numbers, Numbers]:
+        """Logs of E and of (A·N^-α + B·D'^-β)^γ."""
+        return terms[..., 0], self.gamma * np.logaddexp(terms[..., 1], terms[..., 2])
+
+    def joined(self, losses: Numbers, theta: Numbers) -> tuple["_Problem", Numbers]:
+        """With the γ that fits best, and its constants; `theta`: those of γ = 1, from which each γ starts."""
+
+        def solved(gamma: float) -> tuple["_Problem", Numbers]:
+            problem = replace(self, gamma=gamma)
+            e, a, alpha, b, beta = theta
+            start = np.array([e, a / gamma, alpha / gamma, b / gamma, beta / gamma])
+            return problem, problem.solve(losses, [start])
+
+        def cost(gamma: float) -> float:
+            problem, found = solved(gamma)
+            return float(_huber(losses - problem.model(found)))
+
+        best = require_scipy().optimize.minimize_scalar(cost, bounds=GAMMAS, method="bounded", options={"xatol": 1e-4})
+        return solved(float(best.x))
 
     def starts(self, losses: Numbers) -> list[Numbers]:
         """For each α and β of a grid the best E, A and B, which are linear; then the best of all those."""
@@ -235,10 +272,10 @@ def _huber(residuals: Numbers) -> Numbers:
     return np.asarray(each.sum(axis=-1))
 
 
-def _law(theta: Numbers, centre: Numbers, repeat_r: float) -> Law:
+def _law(theta: Numbers, centre: Numbers, repeat_r: float, gamma: float) -> Law:
     e, a, alpha, b, beta = (float(value) for value in theta)
     log_n, log_d = (float(value) for value in centre)
-    return Law(math.exp(e), math.exp(a + alpha * log_n), alpha, math.exp(b + beta * log_d), beta, repeat_r)
+    return Law(math.exp(e), math.exp(a + alpha * log_n), alpha, math.exp(b + beta * log_d), beta, repeat_r, gamma)
 
 
 def _middle(values: Sequence[float]) -> tuple[float, float]:

@@ -9,12 +9,10 @@ from typing import Any
 from atinuke.train.config import TrainConfig
 from atinuke.train.loop import StepMetrics, TrainState
 from atinuke.train.planning.choices import choose_batch_seqs, choose_rates
-from atinuke.train.planning.forecast import foretell_from_losses
+from atinuke.train.planning.forecast import FORECAST_AT, foretell_from_losses
 from atinuke.train.planning.text_facts import TextFacts
 from atinuke.train.progress import Display
 
-FORECAST_AT = 0.05
-"""Progress at which the first losses say enough."""
 WATCHED_STEPS = 40
 """The speed is the middle one of so many steps."""
 CHANGED = 2.0
@@ -42,14 +40,17 @@ class PlanWatcher:
         self._facts, self._display, self._set_batch_seqs = facts, display, set_batch_seqs
         self._speeds: deque[float] = deque(maxlen=WATCHED_STEPS)
         self._losses: list[float] = []
+        self._first: tuple[float, float] | None = None  # progress and clock at the first step that was looked at
         self._planned_speed: float | None = facts.get("expected_tokens_per_s")
 
     def after_step(self, state: TrainState, metrics: StepMetrics) -> None:
         """Looks at the loss until the forecast is made, and at the speed until the rates fall for good."""
         self._speeds.append(metrics.tokens_per_s)
+        if self._first is None:
+            self._first = metrics.progress, _began_s(metrics)
         if "forecast_at_5_percent" not in self._facts:
             self._losses.append(metrics.loss)
-            if metrics.progress >= FORECAST_AT:
+            if metrics.progress >= FORECAST_AT and len(self._losses) > 1:
                 self._foretell(metrics)
         if metrics.progress < SETTLED and len(self._speeds) == WATCHED_STEPS:
             self._plan_again(state, metrics)
@@ -60,8 +61,9 @@ class PlanWatcher:
     def _foretell(self, metrics: StepMetrics) -> None:
         latest = self._losses[len(self._losses) * 3 // 5 :]
         seen = statistics.fmean(latest) / math.log(2) / self._text.bytes_per_token
-        tokens, ids = round(metrics.tokens / metrics.progress), self._cfg.tokenizer.vocab_size
-        forecast = foretell_from_losses(self._parameters, tokens, self._text, seen, vocab_size=ids)
+        tokens, ids = self._tokens_in_all(metrics), self._cfg.tokenizer.vocab_size
+        part = metrics.tokens / tokens
+        forecast = foretell_from_losses(self._parameters, round(tokens), self._text, seen, part=part, vocab_size=ids)
         self._losses.clear()
         self._facts["forecast_at_5_percent"] = {
             "val_bpb": round(forecast.middle, 4),
@@ -78,10 +80,9 @@ class PlanWatcher:
         if self._planned_speed is None:
             self._planned_speed = speed
         changed = speed / self._planned_speed
-        if 1 / CHANGED < changed < CHANGED or metrics.progress <= 0:
+        if 1 / CHANGED < changed < CHANGED:
             return
-        left_s = metrics.elapsed_s * (1 - metrics.progress) / metrics.progress
-        tokens = metrics.tokens + speed * left_s
+        tokens = self._tokens_in_all(metrics)
         batch_seqs = self._cfg.batch_seqs or 1
         planned = choose_batch_seqs(tokens, self._context, self._text)
         # other shapes would be compiled anew, at the price of a minute
@@ -108,6 +109,14 @@ class PlanWatcher:
         if batch_seqs != self._batch_seqs:
             self._use(state, batch_seqs)
 
+    def _tokens_in_all(self, metrics: StepMetrics) -> float:
+        """At the speed of the latest steps; the first may have been compiling."""
+        assert self._first is not None
+        progress, began_s = self._first
+        used_s = _began_s(metrics) - began_s
+        left_s = used_s * (1 - metrics.progress) / (metrics.progress - progress)
+        return metrics.tokens + statistics.median(self._speeds) * left_s
+
     def _use(self, state: TrainState, batch_seqs: int) -> None:
         asked, kind = _open_rates(self._cfg), self._cfg.model.kind
         before, after = (choose_rates(asked, kind, n * self._context, 0.0) for n in (self._batch_seqs, batch_seqs))
@@ -118,6 +127,11 @@ class PlanWatcher:
         self._set_batch_seqs(batch_seqs)
         self._batch_seqs = batch_seqs
         self._speeds.clear()
+
+
+def _began_s(metrics: StepMetrics) -> float:
+    """The clock when the step began, which is when its progress was asked for."""
+    return metrics.elapsed_s - metrics.targets / metrics.tokens_per_s
 
 
 def _open_rates(cfg: TrainConfig) -> Any:

@@ -43,6 +43,15 @@ class Course:
         self.state = TrainState(nn.Linear(1, 1), [optimizer])
         self.tokens, self.elapsed_s = 0, 300.0  # of which none was training: reading, planning
 
+    def compiles(self, end: float) -> None:
+        """One first step that lasts until this progress."""
+        batch = BATCH * CONTEXT
+        seconds = end * self.steps * batch / PLANNED_SPEED
+        self.tokens += batch
+        self.elapsed_s += seconds
+        metrics = StepMetrics(1, self.tokens, self.elapsed_s, 8.0, 0.003, batch / seconds, 1.0, batch, 0.0)
+        self.watcher.after_step(self.state, metrics)
+
     def go(self, begin: float, end: float, speed: float, loss: float = 4.0) -> None:
         """Steps from one progress to another, at so many tokens a second."""
         for number in range(round(self.steps * begin), round(self.steps * end)):
@@ -115,6 +124,22 @@ def test_the_forecast_is_made_once_and_lower_losses_foretell_fewer_bits() -> Non
         assert sum("Forecast" in line for line in course.display.lines) == 1
         forecasts.append(course.facts["forecast_at_5_percent"]["val_bpb"])
     assert forecasts[0] < forecasts[1]
+
+
+def test_a_run_that_compiled_for_long_is_foretold_when_it_has_seen_enough() -> None:
+    course = Course()
+    course.compiles(0.049)
+    course.go(0.05, 0.07, PLANNED_SPEED, loss=8.0)
+    assert "forecast_at_5_percent" not in course.facts
+    course.go(0.07, 0.09, PLANNED_SPEED)
+    assert course.facts["forecast_at_5_percent"]["val_bpb"] < 2.5
+
+
+def test_a_run_that_is_taken_up_later_is_not_foretold_from_its_middle() -> None:
+    course = Course()
+    course.tokens = 300 * BATCH * CONTEXT
+    course.go(0.3, 0.4, PLANNED_SPEED)
+    assert "forecast_at_5_percent" not in course.facts
 
 
 def test_there_is_no_forecast_before_its_time() -> None:

@@ -13,6 +13,9 @@ from atinuke.train.planning.forecast import FORECAST_AT, foretell_from_losses
 from atinuke.train.planning.text_facts import TextFacts
 from atinuke.train.progress import Display
 
+TOLD_PART = (0.03, 0.1)
+"""Of the tokens in all: with fewer behind it, as where compiling took long, a run has not shown where it goes; and what
+is taken up again after more has shown its first losses to another process."""
 WATCHED_STEPS = 40
 """The speed is the middle one of so many steps."""
 CHANGED = 2.0
@@ -51,18 +54,19 @@ class PlanWatcher:
         if "forecast_at_5_percent" not in self._facts:
             self._losses.append(metrics.loss)
             if metrics.progress >= FORECAST_AT and len(self._losses) > 1:
-                self._foretell(metrics)
+                self._foretell(metrics, self._tokens_in_all(metrics))
         if metrics.progress < SETTLED and len(self._speeds) == WATCHED_STEPS:
             self._plan_again(state, metrics)
 
     def at_end(self, state: TrainState) -> None:
         """Nothing is left to plan."""
 
-    def _foretell(self, metrics: StepMetrics) -> None:
+    def _foretell(self, metrics: StepMetrics, tokens: float) -> None:
+        part, ids = metrics.tokens / tokens, self._cfg.tokenizer.vocab_size
+        if not TOLD_PART[0] <= part <= TOLD_PART[1]:
+            return
         latest = self._losses[len(self._losses) * 3 // 5 :]
         seen = statistics.fmean(latest) / math.log(2) / self._text.bytes_per_token
-        tokens, ids = self._tokens_in_all(metrics), self._cfg.tokenizer.vocab_size
-        part = metrics.tokens / tokens
         forecast = foretell_from_losses(self._parameters, round(tokens), self._text, seen, part=part, vocab_size=ids)
         self._losses.clear()
         self._facts["forecast_at_5_percent"] = {

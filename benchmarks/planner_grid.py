@@ -5,7 +5,7 @@
 
 Each run trains a fixed number of tokens, so the load of the machine changes nothing but the time it takes; batch and
 rates are the planner's own. What the second command prints goes into train/planning/law.py (DEFAULT) and forecast.py
-(FIRST_OVER_LAST): tests/train/planning/test_law.py holds the two to the committed grid.
+(FIRST_OVER_LAST): tests/train/planning/test_forecast.py holds the two to the committed grid.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -209,9 +210,7 @@ def main() -> None:
     )
     if arguments.out:
         facts = {"environment": environment(), "first_over_last": course, "course_spread": round(spread, 5)}
-        facts["law"] = {
-            name: getattr(fitted.law, name) for name in ("e", "a", "alpha", "b", "beta", "repeat_r", "gamma")
-        }
+        facts["law"] = asdict(fitted.law)
         facts["rows"] = rows
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

@@ -220,9 +220,11 @@ class Compiled(nn.Module):
         """Lets tables of positions grow, which would else be seen as another network after the first step."""
         self._is_warm = True
         was_training = self.network.training
-        with torch.no_grad():
-            self.network.eval()(*inputs)
-        self.network.train(was_training)
+        try:
+            with torch.no_grad():
+                self.network.eval()(*inputs)
+        finally:  # memory may be short, and the step is then tried again in parts
+            self.network.train(was_training)
 
 
 def compiled(network: nn.Module, machine: Machine, say: Say = lambda line: None) -> Compiled:

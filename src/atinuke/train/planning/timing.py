@@ -48,7 +48,7 @@ def step_timer(
 
             def timed_s(count: int) -> float:
                 batch = random_batch(network, count).to(device)
-                return measure_step_s(lambda: lambda: engine.step_on(batch), at_most_s=0.6)
+                return measure_step_s(lambda: engine.step_on(batch), at_most_s=0.6)
 
             part_s = timed_s(rows)
             if rows == batch_seqs:
@@ -59,9 +59,8 @@ def step_timer(
     return seconds
 
 
-def measure_step_s(build: Callable[[], Callable[[], object]], *, at_most_s: float) -> float:
+def measure_step_s(step: Callable[[], object], *, at_most_s: float) -> float:
     """Seconds of one training step: the middle one of a few after two to warm up, for about `at_most_s` in all."""
-    step = build()
     started_s = time.perf_counter()
     times: list[float] = []
     while len(times) < 4 or (time.perf_counter() - started_s < at_most_s and len(times) < 12):

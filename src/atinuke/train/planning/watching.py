@@ -51,7 +51,7 @@ class PlanWatcher:
         self._speeds.append(metrics.tokens_per_s)
         if self._first is None:
             self._first = metrics.progress, _began_s(metrics)
-        if "forecast_at_5_percent" not in self._facts:
+        if "forecast_at_5_percent" not in self._facts and metrics.progress < SETTLED:
             self._losses.append(metrics.loss)
             if metrics.progress >= FORECAST_AT and len(self._losses) > 1:
                 self._foretell(metrics, self._tokens_in_all(metrics))

@@ -4,12 +4,14 @@
 
 A step is forward, loss, backward, norm of the gradient and AdamW (torch's fused one for all), on fixed random tokens
 and without dropout; ours is made by the trainer itself. Within a mode all racers take turns, forwards and backwards;
-at the end the best of ours and the best of the peers, each in its best mode, take turns again. "gpt" is the network
-that the peers have; the others are beside it.
+at the end a peer and ours with the same network, each in its best mode, take turns again. "gpt" is the network of
+transformers' GPT-2; "plain gpt" is that of nanoGPT as it comes, with the exact GELU and without biases; litgpt's has
+the same sizes, and rotary positions; the others are beside them.
 
 Share of the peak: (6·N + 6·L·T·D)·tokens/s over the fastest of many products of 2048 × 2048 matrices of that dtype,
-measured between the turns. N: the matrices of the blocks and the read-out; the second term: scores and what they
-gather, forward and backward, of the half that a causal mask leaves.
+measured after each round and set beside the turns of that round, as machines are faster and slower by the minute. N:
+the matrices of the blocks and the read-out; the second term: scores and what they gather, forward and backward, of the
+half that a causal mask leaves.
 
 Peers: transformers' GPT2LMHeadModel; nanoGPT's network (karpathy/nanoGPT's model.py with --nanogpt, else the same
 layers written out here); litgpt's GPT in a GPT-2 shape. What is not installed is left out and said.
@@ -29,20 +31,22 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from training_peers import Shape, peer_network
 
 from atinuke.data.batches.batch import Batch
 from atinuke.machine import environment, keep_freed_memory, probe_machine, resolve_device
 from atinuke.models import ModelConfig, build_model
+from atinuke.models.layers.feedforward import FeedForward
 from atinuke.train.config import TrainConfig
 from atinuke.train.engine import Engine
 from atinuke.train.objectives import next_token
 
 MODES = ("float32", "bfloat16", "float32 compiled", "bfloat16 compiled")
-OURS = ("gpt, AdamW", "atinuke, AdamW", "atinuke, Muon + AdamW")
+OURS = ("gpt, AdamW", "plain gpt, AdamW", "atinuke, AdamW", "atinuke, Muon + AdamW")
 PEERS = ("transformers GPT-2", "nanoGPT", "litgpt")
-
+EQUALS = {"transformers GPT-2": "gpt, AdamW", "nanoGPT": "plain gpt, AdamW"}
+"""Peer → which of ours computes the same."""
 
 SHAPES = {
     "small": Shape(128, 4, 4, 64, 12, 1024),
@@ -78,7 +82,7 @@ def our_step(name: str, shape: Shape, mode: str, device: torch.device) -> Step:
     torch.set_flush_denormal(True)
     network = ModelConfig.model_validate(
         {
-            "kind": name.split(",")[0],
+            "kind": name.split(",")[0].removeprefix("plain "),
             "vocab_size": shape.vocab,
             "model_dim": shape.model_dim,
             "key_dim": shape.model_dim,
@@ -92,10 +96,22 @@ def our_step(name: str, shape: Shape, mode: str, device: torch.device) -> Step:
     optim = {"kind": "muon" if "Muon" in name else "adamw", "clip_norm": 1.0}
     settings = {"dtype": mode.split()[0], "compile": "compiled" in mode, "optim": optim}
     cfg = TrainConfig.model_validate(settings)
-    engine = Engine.build(build_model(network), cfg, next_token, device, probe_machine(device))
+    model = build_model(network)
+    if name.startswith("plain"):
+        make_plain(model)
+    engine = Engine.build(model, cfg, next_token, device, probe_machine(device))
     tokens, targets = random_windows(shape, device)
     batch = Batch((tokens,), targets, 0, 1, targets.numel())
     return lambda: engine.step_on(batch)
+
+
+def make_plain(model: nn.Module) -> None:
+    """GPT-2's network → nanoGPT's: the exact GELU, and no biases."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.LayerNorm):
+            module.register_parameter("bias", None)
+        elif isinstance(module, FeedForward):
+            module.activation = F.gelu
 
 
 def random_windows(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -126,8 +142,9 @@ def work(job: dict[str, Any]) -> None:
     else:
         step = peer_step(job["name"], shape, job["mode"], device, job["nanogpt"])
     step()
-    print(json.dumps(time.perf_counter() - started_s), file=answers, flush=True)
-    step()
+    first_step_s = time.perf_counter() - started_s
+    step()  # before the answer, so that it falls into nobody's turn
+    print(json.dumps(first_step_s), file=answers, flush=True)
     for line in sys.stdin:
         print(json.dumps(steps_per_s(step, float(line), device)), file=answers, flush=True)
 
@@ -185,14 +202,15 @@ def racers(entries: list[tuple[str, str]], shape: Shape, arguments: argparse.Nam
             racer.leave()
 
 
-def race(there: list[Racer], arguments: argparse.Namespace, dtypes: set[str], peaks: dict[str, float]) -> None:
-    """All take turns, forwards and backwards; between the rounds the peak is measured."""
-    device = resolve_device(arguments.device)
+def race(there: list[Racer], arguments: argparse.Namespace, dtype: str | None = None) -> list[float]:
+    """All take turns, forwards and backwards; the peak of `dtype` after each round, in GFLOP/s."""
+    device, peaks = resolve_device(arguments.device), []
     for number in range(arguments.rounds):
         for racer in there if number % 2 == 0 else reversed(there):
             racer.race(arguments.seconds)
-        for dtype in dtypes:
-            peaks[dtype] = max(peaks.get(dtype, 0.0), peak_gflops(getattr(torch, dtype), device))
+        if dtype is not None:
+            peaks.append(peak_gflops(getattr(torch, dtype), device))
+    return peaks
 
 
 def peak_gflops(dtype: torch.dtype, device: torch.device, size: int = 2048, for_s: float = 0.5) -> float:
@@ -210,31 +228,41 @@ def peak_gflops(dtype: torch.dtype, device: torch.device, size: int = 2048, for_
 
 def contest(shape: Shape, arguments: argparse.Namespace) -> tuple[list[str], list[dict[str, Any]]]:
     """Every mode, then the best of ours against the best of theirs: table rows and figures."""
-    peaks: dict[str, float] = {}
     results: list[dict[str, Any]] = []
     for mode in arguments.modes:
         entries = [(name, mode) for name in arguments.racers]
         with racers(entries, shape, arguments) as there:
-            race(there, arguments, {mode.split()[0]}, peaks)
+            peaks = race(there, arguments, mode.split()[0])
             results += [
-                {"who": racer.name, "mode": mode, "first_step_s": racer.first_step_s, "tokens_per_s": racer.speeds}
+                {
+                    "who": racer.name,
+                    "mode": mode,
+                    "first_step_s": racer.first_step_s,
+                    "tokens_per_s": racer.speeds,
+                    "peaks_gflops": peaks,
+                }
                 for racer in there
             ]
     rows = []
     for result in results:
-        median, dtype = statistics.median(result["tokens_per_s"]), result["mode"].split()[0]
+        median = statistics.median(result["tokens_per_s"])
         result["gflops"] = shape.flops_per_token * median / 1e9
-        result["of_peak"] = result["gflops"] / peaks[dtype]
+        result["of_peak"] = statistics.median(
+            shape.flops_per_token * speed / 1e9 / peak
+            for speed, peak in zip(result["tokens_per_s"], result["peaks_gflops"], strict=True)
+        )
         result["shape"] = vars(shape)
         rows.append(
             f"| {shape} | {result['who']} | {result['mode']} | {median:,.0f} "
             f"| {min(result['tokens_per_s']):,.0f}–{max(result['tokens_per_s']):,.0f} "
             f"| {result['gflops']:.0f} | {result['of_peak']:.0%} | {result['first_step_s']:.1f} |"
         )
-    final = [best_of(results, names) for names in (("gpt, AdamW",), PEERS)]
-    if None not in final:
+    for peer, equal in EQUALS.items():
+        final = best_of(results, equal), best_of(results, peer)
+        if None in final:
+            continue
         with racers([entry for entry in final if entry], shape, arguments) as there:
-            race(there, arguments, set(), peaks)
+            race(there, arguments)
             if len(there) == 2:
                 ours, theirs = there
                 ratio = statistics.median(mine / other for mine, other in zip(ours.speeds, theirs.speeds, strict=True))
@@ -243,18 +271,15 @@ def contest(shape: Shape, arguments: argparse.Namespace) -> tuple[list[str], lis
                     f"| **{ratio:.2f}×** | | | | |"
                 )
                 speeds = {"ours": ours.speeds, "theirs": theirs.speeds}
-                results.append({"shape": vars(shape), "who": "best of each", "ratio": ratio, "tokens_per_s": speeds})
-    return rows, [*results, {"shape": vars(shape), "peaks_gflops": peaks}]
+                who = f"{equal} / {peer}, best of each"
+                results.append({"shape": vars(shape), "who": who, "ratio": ratio, "tokens_per_s": speeds})
+    return rows, results
 
 
-def best_of(results: list[dict[str, Any]], names: tuple[str, ...]) -> tuple[str, str] | None:
-    """Name and mode of the fastest of these; None where none ran."""
-    medians = {
-        (result["who"], result["mode"]): statistics.median(result["tokens_per_s"])
-        for result in results
-        if result["who"] in names
-    }
-    return max(medians, key=lambda entry: medians[entry], default=None)
+def best_of(results: list[dict[str, Any]], name: str) -> tuple[str, str] | None:
+    """Name and mode of what was fastest; None where it did not run."""
+    medians = {result["mode"]: statistics.median(result["tokens_per_s"]) for result in results if result["who"] == name}
+    return (name, max(medians, key=lambda mode: medians[mode])) if medians else None
 
 
 def main() -> None:
@@ -282,12 +307,7 @@ def main() -> None:
         rows, figures = contest(SHAPES[name], arguments)
         print(*rows, sep="\n", file=sys.stderr, flush=True)
         table, results = table + rows, results + figures
-    head = "Peaks seen, GFLOP/s: " + "; ".join(
-        f"{name} {dtype} {gflops:.0f}"
-        for name, result in zip(arguments.shapes, (each for each in results if "peaks_gflops" in each), strict=True)
-        for dtype, gflops in sorted(result["peaks_gflops"].items())
-    )
-    print(f"`python benchmarks/training_speed.py {' '.join(sys.argv[1:])}`\n\n{head}.\n", *table, sep="\n")
+    print(f"`python benchmarks/training_speed.py {' '.join(sys.argv[1:])}`\n", *table, sep="\n")
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         facts = {"threads": torch.get_num_threads(), "environment": environment(), "results": results}

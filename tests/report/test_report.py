@@ -142,7 +142,7 @@ def test_the_page_shows_every_figure_without_a_script(tmp_path: Path) -> None:
         "training 8.0 s · 80.0%",
         "tokens 77,000 76,800 −0.3%",
         "wishes 3 not measured",
-        "Sizes that were tried model_dim tokens/s 64 61,200 128 14,800",
+        "Sizes that were considered model_dim tokens/s 64 61,200 128 14,800",
         "reason the larger one ends lower",
         "read 1 document, 1.12 MB",
         "held out 1 document, 112 kB",

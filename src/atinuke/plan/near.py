@@ -120,4 +120,4 @@ def _needs(plan: "Preview") -> list[tuple[str, str]]:
 def _considered(considered: list[dict[str, Any]]) -> str:
     names = [name for name in COLUMNS if all(name in row for row in considered)]
     cells = [[f"{row[name]:,}" for name in names] for row in considered]
-    return "Tried on this machine:\n" + "\n".join(aligned([[COLUMNS[name] for name in names], *cells], left=()))
+    return "Considered:\n" + "\n".join(aligned([[COLUMNS[name] for name in names], *cells], left=()))

@@ -22,8 +22,18 @@ from atinuke.report.record import (
 
 MOST_FILES = 200  # skipped files listed by name; the rest are counted
 NOTED = ("batch_tokens", "batch_rows", "dtype", "seed")
-COLORS = ("training", "reading", "tokenizer", "encoding", "planning", "saving", "scoring", "sampling")  # c0 … c7
-TITLES = {"considered": "Sizes that were tried", "probes": "Sizes that were tried", "measured": "What was measured"}
+COLORS = (  # c0 … c8
+    "training",
+    "reading",
+    "tokenizer",
+    "encoding",
+    "planning",
+    "saving",
+    "scoring",
+    "sampling",
+    "compiling",
+)
+TITLES = {"considered": "Sizes that were considered", "measured": "What was measured"}
 
 
 def plan(run: RunRecord) -> Html:

@@ -17,7 +17,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
-Phase = Literal["reading", "tokenizer", "encoding", "planning", "training", "saving", "scoring", "sampling"]
+Phase = Literal[
+    "reading", "tokenizer", "encoding", "planning", "compiling", "training", "saving", "scoring", "sampling"
+]
 
 DRAWINGS_PER_S = 2
 LINE_EVERY_S = 5.0  # plain lines are at least this far apart ...

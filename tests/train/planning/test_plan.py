@@ -1,5 +1,8 @@
 """The planner, on machines and texts that the test makes up."""
 
+import itertools
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,6 +56,33 @@ def test_more_time_never_buys_a_smaller_network() -> None:
 def test_two_minutes_on_two_cores_give_the_shape_that_was_best_by_hand() -> None:
     chosen = plan({}).config.model
     assert (chosen.model_dim, chosen.layer_count) in {(96, 3), (128, 4)}
+
+
+@pytest.mark.parametrize("time_left_s", [30, 60, 600, 3600])
+def test_a_network_is_timed_with_about_the_batch_that_it_gets(time_left_s: float) -> None:
+    timed: dict[int, int] = {}
+
+    def step_seconds(network: ModelConfig, batch_seqs: int) -> float:
+        timed[network.model_dim] = batch_seqs
+        return machine_of(40)(network, batch_seqs)  # type: ignore[operator]
+
+    novels = replace(BOOK, train_bytes=78_000_000)
+    cfg = TrainConfig.model_validate({"budget": {"time_s": time_left_s}})
+    planned = make_plan(cfg, 1024, novels, time_left_s=time_left_s, step_seconds=step_seconds).config
+    assert planned.model.model_dim is not None
+    assert planned.batch_seqs == pytest.approx(timed[planned.model.model_dim], rel=0.3)
+
+
+def test_where_one_network_alone_can_be_timed_the_others_are_foretold_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(0.0, 100.0)
+    monkeypatch.setattr("atinuke.train.planning.plan.time.perf_counter", lambda: next(clock))
+    novels = replace(BOOK, train_bytes=78_000_000)
+    planned = plan({"budget": {"time_s": 60}}, novels, time_left_s=50, gflops=10)
+    assert planned.config.model.model_dim == 64
+    assert planned.config.batch_seqs and planned.config.model.context
+    assert [each["model_dim"] for each in planned.facts["considered"]] == [64, 128]
+    assert planned.facts["considered"][0]["batch_tokens"] == planned.config.batch_seqs * planned.config.model.context
+    assert planned.facts["expected_tokens_per_s"] > 2 * planned.facts["considered"][1]["tokens_per_s"]
 
 
 def test_what_is_set_by_hand_stays() -> None:

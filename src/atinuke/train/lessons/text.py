@@ -176,7 +176,7 @@ class TextLesson(Lesson):
         """Fills torch's cache, unless it is filled or that fails: then the run does without."""
         cfg = self.config
         assert cfg.budget.time_s is not None and cfg.batch_seqs is not None
-        bench.display.phase("planning")
+        bench.display.phase("compiling")
         time_left_s = 0.97 * cfg.budget.time_s - bench.clock.elapsed_s()
         works = made_ready(bench.machine, self.network, cfg.batch_seqs, cfg.dtype, time_left_s, bench.display.say)
         return replace(self, config=cfg.model_copy(update={"compile": works}))

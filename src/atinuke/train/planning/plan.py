@@ -133,32 +133,36 @@ def _search(
     step_seconds: StepTimer,
     memory_bytes: float,
 ) -> tuple[Candidate, list[Candidate]]:
-    """The rung that the law puts lowest; what one was measured to do foretells the others, which is then checked."""
-    measured: dict[int, Candidate] = {}
-    first = Candidate(FIRST_RUNG, network_on(cfg, FIRST_RUNG, context, vocab_size), 0.0, 0, 1)
-    rung, work_per_s = FIRST_RUNG if first.fits(cfg, memory_bytes) else 0, 0.0
-    started_s = time.perf_counter()
-    while rung not in measured:
-        nearest = min(measured, key=lambda other: abs(other - rung)) if measured else None
-        tokens = measured[nearest].tokens if nearest is not None else int(GUESSED_TOKENS_PER_S * time_left_s)
+    """The rung that the law puts lowest; what one was measured to do foretells the others, which is then checked.
+
+    Where there is time to measure one alone, what it foretells decides.
+    """
+
+    def at_speed(rung: int, tokens_per_s: float) -> Candidate:
+        tokens = int(tokens_per_s * time_left_s)
         batch_seqs = cfg.batch_seqs or choose_batch_seqs(tokens, context, text)
-        network = network_on(cfg, rung, context, vocab_size)
+        return Candidate(rung, network_on(cfg, rung, context, vocab_size), tokens_per_s, tokens, batch_seqs)
+
+    rung, work_per_s = FIRST_RUNG if at_speed(FIRST_RUNG, 0.0).fits(cfg, memory_bytes) else 0, 0.0
+    measured: dict[int, Candidate] = {}
+    foretold = {rung: at_speed(rung, GUESSED_TOKENS_PER_S)}
+    until_s = time.perf_counter() + MEASURED_PART * time_left_s
+    while rung not in measured and (not measured or (len(measured) < MEASURED_RUNGS and time.perf_counter() < until_s)):
+        # timed with the batch that it would have: small ones are slower for each token
+        network, batch_seqs = foretold[rung].network, foretold[rung].batch_seqs
         tokens_per_s = SUSTAINED * batch_seqs * context / step_seconds(network, batch_seqs)
         measured[rung] = Candidate(rung, network, tokens_per_s, int(tokens_per_s * time_left_s), batch_seqs)
         work_per_s = max(work_per_s, tokens_per_s * work_per_token(network))
-        if len(measured) == MEASURED_RUNGS or time.perf_counter() - started_s > MEASURED_PART * time_left_s:
-            break
         foretold = {
-            other: Candidate(other, shape, speed, int(speed * time_left_s), batch_seqs)
+            other: at_speed(other, work_per_s / work_per_token(network_on(cfg, other, context, vocab_size)))
             for other in range(len(LADDER))
-            for shape in [network_on(cfg, other, context, vocab_size)]
-            for speed in [work_per_s / work_per_token(shape)]
         }
         known = [candidate for candidate in (foretold | measured).values() if candidate.fits(cfg, memory_bytes)]
         rung = min(known, key=lambda candidate: candidate.law_bpb(text)).rung if known else 0
-    fitting = [candidate for candidate in measured.values() if candidate.fits(cfg, memory_bytes)]
+    considered = foretold | measured if len(measured) == 1 else measured
+    fitting = [candidate for candidate in considered.values() if candidate.fits(cfg, memory_bytes)]
     best = min(fitting or measured.values(), key=lambda candidate: candidate.law_bpb(text))
-    return best, list(measured.values())
+    return best, [*({best.rung: best} | measured).values()]
 
 
 def _told(candidate: Candidate, text: TextFacts) -> dict[str, Any]:

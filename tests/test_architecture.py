@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "atinuke"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 TORCH_ROOMS = ("models", "train", "generate", "evaluate", "machine.py", "doctor.py", "weights.py")
-TORCH_ROOMS += ("library.py", "testing.py")
+TORCH_ROOMS += ("library.py", "testing.py", "tasks", "finetune", "export")
 """Where torch may be imported; beside them only data/batches/. A stage's config.py stays free of it."""
 
 UNSAFE_MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "yaml"}

@@ -20,7 +20,7 @@ from atinuke.cli import app, main
 from atinuke.generate.config import GenerateConfig
 from atinuke.train.config import TrainConfig
 
-COMMANDS = ("train", "generate", "evaluate", "compare", "scale", "plan", "doctor")
+COMMANDS = ("train", "generate", "finetune", "evaluate", "compare", "scale", "plan", "doctor")
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Stages:
     error: BaseException | None = None
     folder: Path = Path("runs/x")
 
-    def run(self, cfg: Any, *others: object) -> Any:
+    def run(self, cfg: Any, *others: object, already_s: float | None = None) -> Any:
         self.calls.append((cfg, *others))
         if self.error is not None:
             raise self.error
@@ -62,6 +62,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> Stages:
     stand_in("atinuke.scale.run", **for_scale)
     stand_in("atinuke.plan.run", run=lambda cfg, out, display: write(cfg, out))
     stand_in("atinuke.evaluate.run", run=lambda cfg: [stages.run(cfg), "1 row"][1])
+    stand_in("atinuke.finetune.run", run=stages.run, runs_of=lambda cfg: [cfg])
     stand_in("atinuke.doctor", run=lambda: ["cores: 2"], print_findings=lambda findings: print(*findings))
     return stages
 
@@ -128,7 +129,16 @@ class TestHelp:
                 "--tokens --temperature --top-k --top-p --repetition-penalty --stop --seed --count --json --device "
                 "--source --input --beam",
             ),
-            ("evaluate", "--json --device --pairs --examples --beam"),
+            (
+                "evaluate",
+                "--json --device --pairs --examples --beam --task --data --split --predictions --table --lm-eval"
+                " --include",
+            ),
+            (
+                "finetune",
+                "--task --data --init --from-scratch --jointly --lora --passes --split --time --steps --out --seed"
+                " --device --resume --fresh --config --set --dry-run --quiet",
+            ),
             ("compare", "--pairs --held-out --time --steps --tokens --seeds --out --set --json"),
             ("scale", "--model --tokenizer --vocab-size --time --seeds --out --device --set --dry-run --json"),
             (
@@ -375,7 +385,7 @@ class TestRefusals:
             ("trian", "'trian' is not a command of atinuke. Did you mean train?"),
             ("Train", "Did you mean train?"),
             ("generat runs/x", "Did you mean generate?"),
-            ("xyzzy", "There are train, generate, evaluate, compare, scale, plan, doctor."),
+            ("xyzzy", "There are train, generate, finetune, evaluate, compare, scale, plan, doctor."),
             ("--time 2m", "not a flag of atinuke itself; it belongs after a command, as in atinuke train --time."),
             ("--hlep", "--hlep is not a flag of atinuke itself; see atinuke --help."),
             ("train --tiem 2m", "--tiem is not a flag of atinuke train. Did you mean --time?"),
@@ -426,7 +436,7 @@ class TestRefusals:
             ("generate runs/x --temperature nan", "--temperature is 'nan'; expected a finite number."),
             ("generate runs/x --count 0", "--count is '0'; expected more than 0."),
             ("generate runs/x --tokens 2.5", "--tokens is '2.5'; expected a whole number."),
-            ("evaluate", "RUN is missing; expected atinuke evaluate RUN [TEXT…] [--flags]."),
+            ("evaluate", "RUN is missing; expected a run folder, as in atinuke evaluate runs/book."),
             ("compare", "NETWORK… SOURCE is missing; expected atinuke compare NETWORK… SOURCE… [--flags]."),
             ("compare a.txt", "No network is named; expected one or more of atinuke, atinuke-paper, gpt"),
             ("compare gpt lama", "'lama' is neither a network nor a file. Did you mean llama?"),

@@ -59,7 +59,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Stand-ins for the stages, noting the settings they were called with."""
     calls: list[Any] = []
 
-    def run(cfg: Any, *others: object) -> Any:
+    def run(cfg: Any, *others: object, already_s: float | None = None) -> Any:
         calls.append(cfg)
         return Path("runs/x")
 
@@ -71,6 +71,7 @@ def stages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         "atinuke.scale.run": dict.fromkeys(("run", "show_plan"), lambda cfg, out, already_s: run(cfg)),
         "atinuke.plan.run": {"run": run},
         "atinuke.evaluate.run": {"run": lambda cfg: [run(cfg)][1:], "table": str},
+        "atinuke.finetune.run": {"run": run, "runs_of": lambda cfg: [cfg]},
         "atinuke.doctor": {"run": list, "print_findings": print},
     }.items():
         monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(**content))

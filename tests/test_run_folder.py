@@ -40,6 +40,7 @@ def test_every_part_has_the_name_that_the_documents_promise() -> None:
     assert names == {
         *("config.json", "tokenizer.json", "model.safetensors", "state", "metrics.jsonl", "summary.json"),
         *("environment.json", "report.html", "README.md", "data", "checksums.json"),
+        *("tasks.json", "reader.json", "scores"),
     }
 
 

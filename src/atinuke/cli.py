@@ -17,6 +17,7 @@ import typer
 from atinuke.commands.compare import CompareStage, compare
 from atinuke.commands.doctor import DoctorStage, doctor
 from atinuke.commands.evaluate import EvaluateStage, evaluate
+from atinuke.commands.finetune import FinetuneStage, finetune
 from atinuke.commands.generate import GenerateStage, generate
 from atinuke.commands.plan import PlanStage, plan
 from atinuke.commands.scale import ScaleStage, scale
@@ -30,6 +31,7 @@ SIGPIPE_EXIT = 141
 COMMANDS: tuple[tuple[type[Stage], Callable[..., None]], ...] = (
     (TrainStage, train),
     (GenerateStage, generate),
+    (FinetuneStage, finetune),
     (EvaluateStage, evaluate),
     (CompareStage, compare),
     (ScaleStage, scale),

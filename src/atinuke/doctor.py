@@ -28,6 +28,9 @@ EXTRAS = {
     "sounds": ("soundfile", "reading sounds"),
     "compare": ("matplotlib", "the picture of atinuke compare"),
     "scale": ("scipy", "fitting scaling laws"),
+    "tasks": ("scipy", "scores of coreference"),
+    "hub": ("huggingface_hub", "networks by their name on the hub"),
+    "lm-eval": ("lm_eval", "scoring with lm-eval"),
 }
 COMPILERS = {
     "linux": "sudo apt install g++ (or dnf install gcc-c++)",

@@ -5,6 +5,8 @@
     model.safetensors  the weights                environment.json   versions and machine
     state/             checkpoints                report.html        curves, samples, plan
     data/              shards, validation.jsonl   README.md          model card
+    tasks.json         what tasks learned         scores/            predictions and scores of tasks
+    reader.json        how a network from elsewhere frames its text, beside its own tokenizer.json
     checksums.json     sha256 and length of the files that a program reads back
 
 No torch here, so that the command line can read a run without it. How files are written safely: durable.py.
@@ -62,7 +64,10 @@ class RunFolder:
     """One run on the disk: where each part lies, and readers that name the file when something is wrong with it."""
 
     # What a program reads back. People may edit the report and the card, and metrics.jsonl grows.
-    SEALED = ("config.json", "tokenizer.json", "model.safetensors", "summary.json", "environment.json")
+    SEALED = (
+        *("config.json", "tokenizer.json", "model.safetensors", "summary.json", "environment.json"),
+        *("tasks.json", "reader.json"),
+    )
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -76,12 +81,15 @@ class RunFolder:
         self.report = self.path / "report.html"
         self.card = self.path / "README.md"
         self.data = self.path / "data"
+        self.tasks = self.path / "tasks.json"
+        self.reader = self.path / "reader.json"
+        self.scores = self.path / "scores"
         self.checksums = self.path / CHECKSUMS
 
     def own_paths(self) -> tuple[Path, ...]:
         """Everything that a run writes here, whether it stands or not; the seal first, so that it goes first."""
         parts = (self.checksums, self.config, self.tokenizer, self.model, self.state, self.metrics, self.summary)
-        return (*parts, self.environment, self.report, self.card, self.data)
+        return (*parts, self.environment, self.report, self.card, self.data, self.tasks, self.reader, self.scores)
 
     def create(self) -> None:
         """Makes the folder, with its parents; one that is already there is left as it is."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from atinuke.data.corpus import Corpus
 from atinuke.data.sources import Sources
-from atinuke.errors import ConfigError, RunFolderError
+from atinuke.errors import RunFolderError
 from atinuke.evaluate.answers import score_examples
 from atinuke.evaluate.config import EvaluateConfig
 from atinuke.evaluate.pairs import score_pairs
@@ -43,17 +43,27 @@ class ScoredText:
 
 def run(cfg: EvaluateConfig) -> str:
     """What `atinuke evaluate` prints: bits per byte of texts, BLEU and chrF of pairs, or the accuracy on examples."""
-    asked = [name for name in ("texts", "pairs", "examples") if getattr(cfg, name)]
-    if len(asked) > 1:
-        raise ConfigError(f"{' and '.join(asked)} are both given; score one kind at a time.")
+    if cfg.tasks:
+        from atinuke.evaluate.tasks import score_tasks
+
+        return score_tasks(cfg)
+    assert cfg.run is not None
+    if cfg.table:
+        from atinuke.evaluate.table import table as tasks_table
+
+        return tasks_table(cfg.run, as_json=cfg.as_json)
+    if cfg.lm_eval:
+        from atinuke.evaluate.lm_eval import run_lm_eval
+
+        return run_lm_eval(cfg.run, cfg.lm_eval, include=cfg.include, device=cfg.device, as_json=cfg.as_json)
     folder = find_run(cfg.run)
     learned = folder.read_config().get("data", {})
-    if cfg.pairs or (not asked and learned.get("pairs")):
-        return score_pairs(load_trained(cfg.run, cfg.device), cfg)
-    if cfg.examples or (not asked and learned.get("examples")):
-        return score_examples(load_trained(cfg.run, cfg.device), cfg)
+    if cfg.pairs or (not cfg.kinds and learned.get("pairs")):
+        return score_pairs(load_trained(folder.path, cfg.device), cfg)
+    if cfg.examples or (not cfg.kinds and learned.get("examples")):
+        return score_examples(load_trained(folder.path, cfg.device), cfg)
     if read_network(folder).kind == "bert":
-        return score_masked(load_trained(cfg.run, cfg.device), cfg)
+        return score_masked(load_trained(folder.path, cfg.device), cfg)
     rows = score_texts(cfg)
     return "\n".join(row.to_json() for row in rows) if cfg.as_json else table(rows)
 
@@ -64,6 +74,7 @@ def score_texts(cfg: EvaluateConfig) -> list[ScoredText]:
     The documents of one SOURCE are scored together; each begins after a document separator.
     """
     sources = [(spec, Sources([spec])) for spec in cfg.texts]  # first: a missing file should not wait for the model
+    assert cfg.run is not None
     trained = load_trained(cfg.run, cfg.device)
     if not sources:
         return [ScoredText(HELD_OUT, _score_held_out(trained))]

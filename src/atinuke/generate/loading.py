@@ -75,6 +75,11 @@ def load_trained(path: str | os.PathLike[str], device: str = "auto") -> TrainedR
     torch's random state is left as it was.
     """
     folder = find_run(path)
+    if folder.tasks.is_file():
+        raise RunFolderError(
+            f"{printable(folder.path)} was tuned for tasks and answers those alone; "
+            f"atinuke evaluate {printable(folder.path)} --task NAME --data FOLDER scores it."
+        )
     network = read_network(folder)
     reads_text = not network.numbers
     folder.verify("config.json", "model.safetensors", *(["tokenizer.json"] if reads_text else []))

@@ -129,6 +129,10 @@ class Atinuke(Decoder):
         mask = prefix_mask(positions.shape[1], x.shape[1], real_counts, x.device)
         return torch.cat([front, x], dim=1), mask
 
+    def finish(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
+        """Normalised, as the read-out takes it."""
+        return self.norm(x)
+
     def read_out(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows V"]:
         """O, the linear map to the vocabulary."""
-        return self.head(self.norm(x))
+        return self.head(self.finish(x))

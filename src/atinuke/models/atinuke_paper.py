@@ -76,6 +76,10 @@ class AtinukePaper(Decoder):
         """E(X). Positions are not added here: they enter each layer."""
         return self.dropout(self.embedding(tokens))
 
+    def finish(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
+        """Normalised, as the read-out takes it."""
+        return self.norm(x)
+
     def read_out(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows V"]:
         """O, the linear map to the vocabulary."""
-        return self.head(self.norm(x))
+        return self.head(self.finish(x))

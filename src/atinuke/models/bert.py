@@ -53,6 +53,8 @@ class Bert(nn.Module):
         layer_count: int,
         dropout: float = 0.0,
         max_len: int = 512,
+        *,
+        norm_eps: float = NORM_EPS,
     ) -> None:
         super().__init__()
         check_sizes(key_dim, head_count)
@@ -60,20 +62,20 @@ class Bert(nn.Module):
         self.embedding = nn.Embedding(vocab_size, model_dim)
         self.positions = LearnedPositions(model_dim, max_len)
         self.segment_embedding = nn.Embedding(SEGMENTS, model_dim)
-        self.embedding_norm = nn.LayerNorm(model_dim, eps=NORM_EPS)
+        self.embedding_norm = nn.LayerNorm(model_dim, eps=norm_eps)
         self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             Block(
                 attention=SelfAttention(model_dim, key_dim, head_count, NoPositions(), bias=True),
                 feed_forward=FeedForward(model_dim, hidden_dim, activation="gelu"),
-                norms=(nn.LayerNorm(model_dim, eps=NORM_EPS), nn.LayerNorm(model_dim, eps=NORM_EPS)),
+                norms=(nn.LayerNorm(model_dim, eps=norm_eps), nn.LayerNorm(model_dim, eps=norm_eps)),
                 dropout=dropout,
                 norm_place="post",
             )
             for _ in range(layer_count)
         )
         self.transform = nn.Linear(model_dim, model_dim)
-        self.transform_norm = nn.LayerNorm(model_dim, eps=NORM_EPS)
+        self.transform_norm = nn.LayerNorm(model_dim, eps=norm_eps)
         self.head_bias = nn.Parameter(torch.zeros(vocab_size))
         self.pooler = nn.Linear(model_dim, model_dim)
         self.next_sentence_head = nn.Linear(model_dim, 2)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from atinuke.config import Settings
 
@@ -54,6 +54,8 @@ class ModelConfig(Settings):
     max_len: PositiveInt = Field(50_000, description="Longest sequence that the network accepts.")
 
     kv_head_count: PositiveInt | None = Field(None, description="llama: heads of keys and values; none: head_count.")
+    norm_eps: PositiveFloat | None = Field(None, description="llama, bert: what norms add to the variance.")
+    rotary_base: PositiveFloat | None = Field(None, description="llama: longest wavelength of positions; none: 10,000.")
     cell: Literal["lstm", "gru"] = Field("lstm", description="rnn: which recurrent cell.")
     window: PositiveInt = Field(16, description="perceptron: tokens that it sees at once.")
     token_input: Literal["learned", "one-hot", "integer"] = Field(

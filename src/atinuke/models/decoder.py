@@ -36,6 +36,10 @@ class Decoder(nn.Module, ABC):
         """What goes into a block: the residual stream `x`; `first` is the stream as it was before all blocks."""
         return x
 
+    def finish(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
+        """What the last matrix reads: the residual stream after the last block, normalised where the network does."""
+        return x
+
     @abstractmethod
     def read_out(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows V"]:
         """Logits from the residual stream after the last block."""

@@ -73,6 +73,10 @@ class GPT(Decoder):
         """The token's vector plus its place's."""
         return self.dropout(self.positions.add(self.embedding(tokens), start))
 
+    def finish(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows D"]:
+        """Normalised, as the read-out takes it."""
+        return self.norm(x)
+
     def read_out(self, x: Float[Tensor, "*rows D"]) -> Float[Tensor, "*rows V"]:
         """How well each token's own vector fits (Press & Wolf 2017, arXiv:1608.05859)."""
-        return F.linear(self.norm(x), self.embedding.weight)
+        return F.linear(self.finish(x), self.embedding.weight)

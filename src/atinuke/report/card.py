@@ -102,7 +102,7 @@ def _what_it_is(run: RunRecord) -> str:
     of_size = "" if size is None else f" of {show_count(size)} parameters"
     when = f", finished {_plain(run.finished)}" if run.finished and not run.fact("interrupted") else ""
     stopped = " The run was interrupted: what follows is its state at that moment." if run.fact("interrupted") else ""
-    return f"A {run.task.noun} ({model}){of_size}, trained from nothing with Atinuke{when}.{stopped} {run.task.does}"
+    return f"A {run.task.noun} ({model}){of_size}, {run.task.origin}{when}.{stopped} {run.task.does}"
 
 
 def _results(run: RunRecord) -> str:

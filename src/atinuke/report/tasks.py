@@ -75,6 +75,8 @@ class Task:
     """What is counted, where, and what it is like."""
     facts: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """More about the data: several numbers are joined by ×."""
+    origin: str = "trained from nothing with Atinuke"
+    """How it came about, after its name."""
     score_key: str = "score.value"
     in_bits: bool = False
     """Whether the loss can be told as bits per byte."""
@@ -319,7 +321,33 @@ NUMBERS = replace(
     loss_about="Mean squared error of the number that is found: lower is better.",
 )
 
+TUNED = Task(
+    noun="model tuned for tasks",
+    does="It answers the tasks that it was tuned for, and those alone.",
+    origin="tuned with Atinuke",
+    unit="tokens",
+    material="labelled examples",
+    item="example",
+    skipped_item="example",
+    scores=("accuracy",),
+    loss_unit="nats/example",
+    loss_about="How badly the right answers were foreseen: lower is better.",
+    samples=Samples("Answers", "rows", ("example", "answered", "should be"), none="Its answers are in scores/."),
+    amounts=(
+        Amount("trained on", "data.train_rows", "row"),
+        Amount("held out to choose a checkpoint", "data.held_out_rows", "row"),
+    ),
+    facts=(("tasks", ("tasks",)), ("begun with", ("begun_with",))),
+    commands=(Command("Score it again, or on another split", "atinuke evaluate {run} --task NAME --data FOLDER"),),
+    limits=(
+        "It gives an answer to whatever it is shown, also to what is like none of its training examples.",
+        "How sure it is was not checked against how often it is right.",
+        _LICENCE,
+    ),
+)
+
 TASKS = {
+    "task": TUNED,
     "text": TEXT,
     "masked": MASKED,
     "translation": TRANSLATION,

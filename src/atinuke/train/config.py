@@ -76,6 +76,8 @@ class ModelChoice(Settings):
         None, description="Longest sequence that the network accepts; none: 50,000, or context for gpt and bert."
     )
     kv_head_count: PositiveInt | None = Field(None, description="llama: heads of keys and values; none: head_count.")
+    norm_eps: PositiveFloat | None = Field(None, description="llama, bert: what norms add to the variance.")
+    rotary_base: PositiveFloat | None = Field(None, description="llama: longest wavelength of positions; none: 10,000.")
     cell: Literal["lstm", "gru"] = Field("lstm", description="rnn: which recurrent cell.")
     window: PositiveInt = Field(16, description="perceptron: tokens that it sees at once.")
     token_input: Literal["learned", "one-hot", "integer"] = Field(
@@ -214,6 +216,11 @@ class TrainConfig(Settings):
     out: Path | None = Field(None, description="Run folder; none: runs/NAME.")
     resume: Literal["auto", "fresh"] = Field("auto", description="Go on from the run folder, or start over.")
     sample_prompts: tuple[str, ...] = Field((), description="Prompts of the samples; none: taken from held-out text.")
+
+    @property
+    def folder_name(self) -> str | None:
+        """What the run folder is called without `out`; None: by what is read."""
+        return None
 
     @model_validator(mode="after")
     def _objective_fits(self) -> Self:

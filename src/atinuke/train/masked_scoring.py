@@ -100,6 +100,38 @@ def pseudo_bits_per_byte(
     return _described(score, nats)
 
 
+def pseudo_nats(
+    model: nn.Module,
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    context: int,
+    mask_id: int,
+    *,
+    two_segments: bool = False,
+    batch_seqs: int | None = None,
+) -> list[float]:
+    """For each text the nats of all its tokens, each hidden by itself: what `pseudo_bits_per_byte` sums."""
+    asked: list[tuple[_Row, int]] = []
+    owners: list[int] = []
+    nats = np.zeros(len(texts))
+    for number, text in enumerate(texts):
+        for row in _rows(tokenizer.encode(text).astype(np.int64), context, tokenizer.end_id, two_segments):
+            asked += [(row, int(column)) for column in row.columns]
+            owners += [number] * len(row.columns)
+        nats[number] = 8 * math.log(2) * tokenizer.unknown_bytes(text)
+    if not asked:
+        return nats.tolist()
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            found = _score(model, asked, mask_id, tokenizer.end_id, batch_seqs or max(1, TOKENS_PER_BATCH // context))
+    finally:
+        model.train(was_training)
+    np.add.at(nats, owners, found)
+    return nats.tolist()
+
+
 def _rows(ids: Ids, context: int, end_id: int, two_segments: bool) -> list[_Row]:
     """The windows of one text, framed as in training."""
     window = context - (3 if two_segments else 2)
@@ -129,17 +161,18 @@ def _sample(count: int, most: int, seed: int) -> Ids:
 def _score(
     model: nn.Module, asked: Sequence[tuple[_Row, int]], mask_id: int, end_id: int, batch_seqs: int
 ) -> NDArray[np.float64]:
-    """Nats of each asked token. Rows are sorted by length, so that little is padded."""
+    """Nats of each asked token, in order. Rows are taken by length, so that little is padded."""
     device = next(model.parameters()).device
-    nats = []
-    ordered = sorted(asked, key=lambda row_and_column: len(row_and_column[0].tokens), reverse=True)
-    for start in range(0, len(ordered), batch_seqs):
+    nats = np.empty(len(asked))
+    order = sorted(range(len(asked)), key=lambda number: len(asked[number][0].tokens), reverse=True)
+    for start in range(0, len(order), batch_seqs):
+        chosen = order[start : start + batch_seqs]
         *inputs, targets = (
-            tensor.to(device) for tensor in _stack(ordered[start : start + batch_seqs], mask_id, end_id)
+            tensor.to(device) for tensor in _stack([asked[number] for number in chosen], mask_id, end_id)
         )
         logits = model(*inputs).logits
-        nats.append(F.cross_entropy(logits.float(), targets, reduction="none").cpu().double().numpy())
-    return np.concatenate(nats)
+        nats[chosen] = F.cross_entropy(logits.float(), targets, reduction="none").cpu().double().numpy()
+    return nats
 
 
 def _stack(asked: Sequence[tuple[_Row, int]], mask_id: int, end_id: int) -> tuple[Tensor, ...]:

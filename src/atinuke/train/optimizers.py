@@ -105,7 +105,7 @@ def block_matrices(model: nn.Module) -> list[nn.Parameter]:
 
 def token_tables(model: nn.Module) -> list[nn.Parameter]:
     """The tables of single tokens, by the name that every network gives its own: one row for each id."""
-    return [parameter for name, parameter in model.named_parameters() if name == "embedding.weight"]
+    return [each for name, each in model.named_parameters() if name == "embedding.weight" and each.requires_grad]
 
 
 def build_optimizers(
@@ -120,7 +120,7 @@ def build_optimizers(
     weight_decay: float,
     polar_dtype: torch.dtype,
 ) -> list[Optimizer]:
-    """The optimizers that together own every parameter once. Each group remembers its peak rate as `peak_lr`.
+    """The optimizers that together own every learned parameter once. Each group remembers its peak rate as `peak_lr`.
 
     `embedding_lr` is the rate of the tables of single tokens; none: `lr`, as of everything that AdamW has.
     Weight decay falls on matrices alone, never on gains, biases, scales or embedding tables.
@@ -128,7 +128,7 @@ def build_optimizers(
     matrices = block_matrices(model)
     tables = token_tables(model) if embedding_lr is not None else []
     apart = {id(parameter) for parameter in (*matrices, *tables)}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in apart]
+    others = [each for each in model.parameters() if each.requires_grad and id(each) not in apart]
     adamw_groups: list[dict[str, Any]] = [{"params": others, "weight_decay": 0.0}]
     if tables:
         adamw_groups.append({"params": tables, "weight_decay": 0.0, "lr": embedding_lr})

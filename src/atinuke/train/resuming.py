@@ -45,7 +45,7 @@ def find_beginning(cfg: TrainConfig, display: Display) -> Beginning:
     if cfg.out is not None:
         return _inspect(cfg.out, cfg, display)
     labelled = cfg.data.pairs[:1] or cfg.data.examples
-    name = short_name(labelled) if labelled else Sources(cfg.data.sources).name
+    name = cfg.folder_name or (short_name(labelled) if labelled else Sources(cfg.data.sources).name)
     number = 1
     while True:
         path = Path("runs") / (name if number == 1 else f"{name}-{number}")
@@ -174,31 +174,31 @@ def _inspect(path: Path, cfg: TrainConfig, display: Display) -> Beginning:
     if not folder.config.exists() or not _request_path(folder).exists():
         display.say(f"{path} holds a run that never began to train; starting over.")
         return Beginning(folder, must_clear=True)
-    differing = _differences(_read_config(_request_path(folder)), cfg)
+    differing = _differences(_read_config(_request_path(folder), type(cfg)), cfg)
     if differing:
         raise RunFolderError(
             f"{path} holds another run: {'; '.join(differing)}. "
             "Give another --out, the settings of that run, or --fresh to start over there."
         )
-    saved = _read_config(folder.config)
+    saved = _read_config(folder.config, type(cfg))
     return Beginning(folder, saved.model_copy(update={key: getattr(cfg, key) for key in FREE_TO_CHANGE}))
 
 
 def _is_unfinished_twin(path: Path, cfg: TrainConfig) -> bool:
     folder = RunFolder(path)
     try:
-        asked = _read_config(_request_path(folder))
+        asked = _read_config(_request_path(folder), type(cfg))
     except RunFolderError:
         return False
     is_done = folder.checksums.exists()  # the seal comes last
     return not is_done and asked.budget == cfg.budget and not _differences(asked, cfg)
 
 
-def _read_config(path: Path) -> TrainConfig:
+def _read_config(path: Path, kind: type[TrainConfig]) -> TrainConfig:
     if not path.exists():
         raise RunFolderError(f"{path} is missing.")
     try:
-        return validate(TrainConfig, read_settings_file(path))
+        return validate(kind, read_settings_file(path))
     except Exception as error:
         raise DamagedFileError(f"{path} is damaged: {error} Start over with --fresh, or give another --out.") from error
 

@@ -12,7 +12,6 @@ from atinuke.config import one_line
 from atinuke.durable import to_json, write_atomic
 from atinuke.errors import ConfigError, Interrupted
 from atinuke.machine import environment, keep_freed_memory, probe_machine, process_started_s, resolve_device
-from atinuke.models import build_model
 from atinuke.run_folder import RunFolder
 from atinuke.train.config import TrainConfig
 from atinuke.train.lessons import lesson_for
@@ -34,12 +33,14 @@ def describe(cfg: TrainConfig) -> str:
     return cfg.to_json()
 
 
-def run(cfg: TrainConfig, display: Display, *, already_s: float | None = None) -> Path:
+def run(
+    cfg: TrainConfig, display: Display, *, already_s: float | None = None, kind: type[Lesson] | None = None
+) -> Path:
     """Train a model from nothing, or from where its folder stopped, score it, and return the run folder.
 
-    `already_s`: seconds of the time budget that are used; none: since this process began. Of several processes, which
-    torchrun starts, the first prepares, speaks, writes and scores; the others train with it.
-    Raises Interrupted, with what was saved, after Ctrl-C or SIGTERM.
+    `already_s`: seconds of the time budget that are used; none: since this process began. `kind`: what is learned;
+    none: what fits the data and the network. Of several processes, which torchrun starts, the first prepares, speaks,
+    writes and scores; the others train with it. Raises Interrupted, with what was saved, after Ctrl-C or SIGTERM.
     """
     clock = Clock(process_started_s() if already_s is None else already_s)
     stop = StopRequest()
@@ -58,11 +59,12 @@ def run(cfg: TrainConfig, display: Display, *, already_s: float | None = None) -
             ranks.wait()
             return folder.path
         with handover.or_refusal():
-            return _lead(cfg, handover, device, ranks, clock, stop, shown)
+            return _lead(cfg, kind or lesson_for(cfg), handover, device, ranks, clock, stop, shown)
 
 
 def _lead(
     cfg: TrainConfig,
+    kind: type[Lesson],
     handover: Handover,
     device: torch.device,
     ranks: Ranks,
@@ -82,7 +84,7 @@ def _lead(
     try:
         with folder.claim():
             bench = _bench(device, clock, display, ranks)
-            lesson = _lesson(cfg, beginning, bench)
+            lesson = _lesson(cfg, kind, beginning, bench)
             handover.give(lesson, folder)
             _train_what_is_left(lesson, folder, bench, stop)
             _score_what_is_left(lesson, folder, bench)
@@ -130,9 +132,9 @@ def _bench(device: torch.device, clock: Clock, display: Display, ranks: Ranks) -
     return Workbench(device, machine, clock, display, ranks)
 
 
-def _lesson(cfg: TrainConfig, beginning: Beginning, bench: Workbench) -> Lesson:
+def _lesson(cfg: TrainConfig, kind: type[Lesson], beginning: Beginning, bench: Workbench) -> Lesson:
     """What the run learns: prepared, or taken up from where it was left."""
-    folder, kind = beginning.folder, lesson_for(cfg)
+    folder = beginning.folder
     if beginning.saved is not None:
         return kind.take_up(beginning.saved, folder, bench.display)
     material = kind.read(cfg, bench.display)
@@ -157,7 +159,7 @@ def _score_what_is_left(lesson: Lesson, folder: RunFolder, bench: Workbench) -> 
     if folder.read_summary()["finished_at"] is not None and folder.checksums.exists():
         bench.display.say(f"{folder.path} is finished. Train on with a larger budget, or start over with --fresh.")
         return
-    model = build_model(lesson.network)
+    model = lesson.build()
     load_weights(folder.model, model)
     score_and_report(folder, lesson, model.to(bench.device), bench.display)
     folder.seal()

@@ -12,7 +12,6 @@ import torch
 from atinuke.data.batches.batch import BatchSource
 from atinuke.durable import to_json, write_atomic, write_file_atomic
 from atinuke.errors import DamagedFileError, Interrupted, RunFolderError
-from atinuke.models import build_model
 from atinuke.run_folder import MetricsWriter, RunFolder
 from atinuke.train.checkpoint import Checkpoints, LoadedCheckpoint, load_checkpoint
 from atinuke.train.config import TrainConfig
@@ -43,7 +42,7 @@ def train(lesson: Lesson, folder: RunFolder, bench: Workbench, stop: StopRequest
     micro_batch_seqs = lesson.micro_batch_seqs(bench)
     if micro_batch_seqs not in (None, cfg.parallel.micro_batch_seqs):
         display.say(f"Memory has room for {micro_batch_seqs} rows at once: each step is made in parts.")
-    model = build_model(lesson.network)
+    model = lesson.build()
     checkpoints = Checkpoints(folder.state, keep=cfg.checkpoint.keep)
     loaded = _newest_for_all(checkpoints, display, ranks)
     identity = {"corpus": lesson.fingerprint, "settings": settings_fingerprint(cfg)}

@@ -19,7 +19,7 @@ from torch import nn
 from atinuke.data.batches.batch import Batch, BatchSource
 from atinuke.errors import ConfigError
 from atinuke.machine import Machine
-from atinuke.models import ModelConfig
+from atinuke.models import ModelConfig, build_model
 from atinuke.run_folder import RunFolder
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.train.config import TrainConfig
@@ -59,6 +59,10 @@ class Lesson(ABC):
 
     task: ClassVar[str]
     """One word for summary.json."""
+
+    def build(self) -> nn.Module:
+        """The network, with fresh weights from torch's generator."""
+        return build_model(self.network)
 
     def micro_batch_seqs(self, bench: Workbench) -> int | None:
         """Rows at once as asked; else, on a CPU, fewer than all where there is no room. A GPU says so by itself."""

@@ -1,0 +1,96 @@
+"""What a tuned run is not told: rates by what it begins with, and no more time than its passes take."""
+
+import math
+import statistics
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from atinuke.tasks.base import Base
+from atinuke.tasks.config import FinetuneConfig
+from atinuke.tasks.task import Task
+from atinuke.train.config import BudgetConfig
+from atinuke.train.engine import Engine
+from atinuke.train.lessons.lesson import Workbench, used_up
+from atinuke.train.planning.choices import choose_dtype
+
+if TYPE_CHECKING:
+    from atinuke.tasks.lesson import TaskLesson
+
+LONGEST_ROW = 256
+"""Tokens of a row where the network could take more than it was trained on: text of a task is short."""
+TIMED_STEPS = 5
+ROOM = 1.1
+"""Time that passes get beyond what a few timed steps foretell."""
+LEAST_S = 2.0
+"""Passes over a handful of examples are granted as much, or the time were used up before the first step."""
+RATES = {"scratch": 1e-3, "run": 3e-4, "hub": 3e-5, "lora": 4e-4}
+"""Peak of AdamW, by what a run begins with (docs/lab.md)."""
+
+
+def resolve(cfg: FinetuneConfig, base: Base, bench: Workbench) -> FinetuneConfig:
+    """`cfg` without open choices, but for the budget. Sizes are those of the base; its dropout may be set."""
+    given = cfg.model.model_dump(include={"dropout", "pair_dropout"}, exclude_none=True)
+    how = "hub" if cfg.task.init is not None else "scratch" if cfg.task.from_scratch else "run"
+    lr = cfg.optim.lr or RATES["lora" if cfg.task.lora.rank is not None else how]
+    optim = {
+        "kind": cfg.optim.kind or "adamw",
+        "lr": lr,
+        "matrix_lr": cfg.optim.matrix_lr or lr,
+        "beta2": 0.999 if cfg.optim.beta2 is None else cfg.optim.beta2,
+        "clip_norm": cfg.optim.clip_norm or 1.0,
+    }
+    network = base.network
+    longest = min(network.max_len, max(network.context, LONGEST_ROW))
+    task = cfg.task.model_copy(update={"max_tokens": min(cfg.task.max_tokens or longest, network.max_len)})
+    return cfg.model_copy(
+        update={
+            "model": base.model.model_copy(update=given),
+            "tokenizer": base.tokenizer,
+            "optim": cfg.optim.model_copy(update=optim),
+            "task": task,
+            "dtype": choose_dtype(cfg, bench.device, bench.machine),
+            "compile": False,
+        }
+    )
+
+
+def within_passes(lesson: "TaskLesson", cfg: FinetuneConfig, passes: float, per_pass: int, bench: Workbench) -> float:
+    """The time budget, or less where the passes need less; ConfigError where nothing of it is left."""
+    assert cfg.budget.time_s is not None
+    with torch.random.fork_rng(devices=[]):
+        model = lesson.build()
+        engine = Engine.build(model, cfg, lesson.objective, bench.device, bench.machine)
+        source = lesson.batches(bench.device)
+        model.train()
+        seconds = []
+        for number in range(TIMED_STEPS):
+            began_s = time.perf_counter()
+            engine.step_on(source.batch(number))
+            seconds.append(time.perf_counter() - began_s)
+            if bench.clock.elapsed_s() > 0.9 * cfg.budget.time_s:
+                raise used_up(cfg, bench.clock)
+    needed_s = bench.clock.elapsed_s() + max(LEAST_S, ROOM * passes * per_pass * statistics.mean(seconds[1:]))
+    if needed_s < cfg.budget.time_s:
+        bench.display.say(f"{passes:g} passes over the training data take about {needed_s:.0f} s; it ends after them.")
+    return min(needed_s, cfg.budget.time_s)
+
+
+def in_passes(cfg: FinetuneConfig, facts: dict[str, Any]) -> FinetuneConfig:
+    """`cfg` with the budget of the plan: passes as steps, or as the time that they take at most."""
+    asked = cfg.budget
+    if asked.time_s is not None:
+        budget = asked.model_copy(update={"time_s": min(asked.time_s, facts.get("time_s", asked.time_s))})
+    elif asked.steps is not None or asked.tokens is not None:
+        budget = asked
+    else:
+        budget = BudgetConfig(steps=max(1, math.ceil(facts["passes"] * facts["batches_per_pass"])))
+    return cfg.model_copy(update={"budget": budget})
+
+
+def max_tokens_of(cfg: FinetuneConfig, task: Task[Any]) -> int:
+    """Longest row of a task in this run."""
+    longest = cfg.task.max_tokens
+    assert longest is not None
+    return min(longest, task.max_tokens or longest)

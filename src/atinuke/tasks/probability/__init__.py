@@ -1,0 +1,1 @@
+"""Tasks that a pretrained network is asked as it is: how likely is this text?"""

@@ -120,7 +120,7 @@ class TestHelp:
         [
             (
                 "train",
-                "--pairs --examples --held-out --init-embeddings "
+                "--pairs --examples --held-out --init --init-embeddings "
                 "--time --steps --tokens --model --tokenizer --vocab-size --out --seed --device --resume --fresh "
                 "--config --set --dry-run --quiet",
             ),

@@ -29,6 +29,7 @@ EXTRAS = {
     "compare": ("matplotlib", "the picture of atinuke compare"),
     "scale": ("scipy", "fitting scaling laws"),
     "tasks": ("scipy", "scores of coreference"),
+    "summarize": ("rouge_score", "ROUGE of summaries"),
     "hub": ("huggingface_hub", "networks by their name on the hub"),
     "lm-eval": ("lm_eval", "scoring with lm-eval"),
 }

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 import sacrebleu
-from pydantic import ValidationError
 
-from atinuke.errors import MissingExtraError, RunFolderError, SourceError
+from atinuke.errors import ConfigError, MissingExtraError, RunFolderError, SourceError
 from atinuke.evaluate.config import EvaluateConfig
 from atinuke.evaluate.run import run
 from atinuke.generate.loading import TrainedRun, load_trained
@@ -119,5 +118,5 @@ def test_a_run_that_learned_no_pairs_says_what_it_is_for(tmp_path: Path) -> None
 
 
 def test_two_kinds_at_once_are_refused(trained: TrainedRun) -> None:
-    with pytest.raises(ValidationError, match="--pairs and --examples are both given; score one kind at a time"):
+    with pytest.raises(ConfigError, match="--pairs and --examples are both given; score one kind at a time"):
         evaluated(trained.folder.path, pairs=("a.tsv",), examples=("b.csv",))

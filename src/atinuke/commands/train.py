@@ -44,6 +44,7 @@ class TrainStage(Stage):
         "seed": "seed",
         "device": "device",
         "resume": "resume",
+        "init": "init",
         "init_embeddings": "init_embeddings",
     }
     greedy = ("--pairs", "--examples", "--held-out")
@@ -63,6 +64,7 @@ def train(
     model: Annotated[str | None, flag("--model", None, WHAT)] = None,
     tokenizer: Annotated[str | None, flag("--tokenizer", None, WHAT)] = None,
     vocab_size: Annotated[str | None, flag("--vocab-size", "N", WHAT, "Default: chosen for text and time.")] = None,
+    init: Annotated[str | None, flag("--init", "RUN", WHAT)] = None,
     init_embeddings: Annotated[str | None, flag("--init-embeddings", "RUN", WHAT)] = None,
     out: Annotated[str | None, flag("--out", "FOLDER", WHERE)] = None,
     seed: Annotated[str | None, flag("--seed", "N", WHERE)] = None,

@@ -77,10 +77,12 @@ UTF8 = Encoding("utf-8")
 def judge(chunks: Iterable[bytes]) -> Encoding:
     """The encoding that decodes all of `chunks`; Unusable when there is none or the bytes are no text.
 
-    Holds at most one chunk and WINDOW_BYTES. All chunks but the last have at least four bytes.
+    Holds at most one chunk and WINDOW_BYTES.
     """
     chunks = iter(chunks)
-    head = next(chunks, b"")
+    head = b""
+    while len(head) < SAMPLE_BYTES and (more := next(chunks, None)) is not None:  # pipes give little at a time
+        head += more
     encoding = _marked(head)
     _refuse_signature(head)
     if encoding is not None:

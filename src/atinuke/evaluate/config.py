@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, PositiveInt, model_validator
 
 from atinuke.config import Settings
+from atinuke.errors import ConfigError
 
 KINDS = {
     "texts": "TEXT",
@@ -46,12 +47,13 @@ class EvaluateConfig(Settings):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
+        # ConfigError is no ValueError: it passes through pydantic as it is, a sentence of its own
         asked = [KINDS[name] for name in self.kinds]
         if len(asked) > 1:
-            raise ValueError(f"{' and '.join(asked)} are both given; score one kind at a time")
+            raise ConfigError(f"{' and '.join(asked)} are both given; score one kind at a time.")
         for name, needed in NEEDS.items():
             if getattr(self, name) and not getattr(self, needed):
-                raise ValueError(f"--{name} is given without {KINDS[needed]} NAME; give both")
+                raise ConfigError(f"--{name} is given without {KINDS[needed]} NAME; give both.")
         if self.run is None and self.predictions is None:
-            raise ValueError("RUN is missing; expected a run folder, as in atinuke evaluate runs/book")
+            raise ConfigError("RUN is missing; expected a run folder, as in atinuke evaluate runs/book.")
         return self

@@ -16,9 +16,8 @@ from atinuke.errors import AtinukeError
 from atinuke.generate.loading import find_run
 from atinuke.run_folder import RunFolder, printable, read_json
 from atinuke.series.tables import aligned
-from atinuke.tasks.registry import BY_PROBABILITY, all_names, find_probability_task, find_task
+from atinuke.tasks.registry import BY_PROBABILITY, all_names, described
 from atinuke.tasks.sentences.glue import COUNTED, PAPER, glue_average
-from atinuke.tasks.task import Described
 
 Column = Literal["scratch", "here", "hub"]
 COLUMNS: dict[Column, str] = {"scratch": "no pretraining", "here": "pretrained here", "hub": "Hugging Face weights"}
@@ -54,7 +53,7 @@ def table(run: Path, *, as_json: bool = False) -> str:
     rows: list[list[str]] = []
     notes: list[str] = []
     for name in all_names():
-        task = _described(name)
+        task = described(name)
         paper = "" if task.paper is None else f"{task.paper:g}"
         row = [task.title, task.metrics[0], paper]
         for column in COLUMNS:
@@ -75,12 +74,19 @@ def _all_found(folder: RunFolder) -> Iterator[Found]:
         scored = read_json(place)
         command = f"atinuke evaluate {shlex.quote(str(folder.path))} --task {scored['task']} --data FOLDER"
         yield _found(scored, "here", _seed(folder), command)
-    for place in sorted(folder.path.absolute().parent.rglob("tasks.json")):
+    for place in sorted(folder.path.absolute().parent.rglob("config.json")):
         tuned = RunFolder(place.parent)
         try:
             summary, config = tuned.read_summary(), tuned.read_config()
         except AtinukeError:
             continue  # a run that is not done
+        if config.get("init") is not None and Path(config["init"]).absolute() == folder.path.absolute():
+            for kept in sorted(tuned.scores.glob("*/scores.json")):
+                scored = read_json(kept)
+                command = f"atinuke finetune {shlex.quote(config['init'])} --task {scored['task']} --data FOLDER"
+                yield _found(scored, "here", config["seed"], command)
+        if "task" not in config:
+            continue
         begun = config["task"]
         if begun["init"] is None and Path(begun["run"]).absolute() != folder.path.absolute():
             continue
@@ -145,14 +151,10 @@ def _note(number: int, here: Sequence[Found]) -> str:
 
 
 def _missing(name: str, folder: RunFolder) -> str:
-    task = _described(name)
+    task = described(name)
     stage = "evaluate" if name in BY_PROBABILITY else "finetune"
     line = f"atinuke {stage} {printable(folder.path)} --task {name} --data FOLDER"
     return f"  {task.title}: {line}\n    {task.fetch}"
-
-
-def _described(name: str) -> type[Described]:
-    return find_probability_task(name) if name in BY_PROBABILITY else find_task(name)
 
 
 def _seed(folder: RunFolder) -> int | None:

@@ -8,14 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from atinuke.data.rows import RowNotes
-from atinuke.durable import make_folder, printable, to_json, write_atomic
+from atinuke.durable import printable
 from atinuke.errors import ConfigError, RunFolderError
 from atinuke.evaluate.config import EvaluateConfig
 from atinuke.generate.loading import load_trained
 from atinuke.tasks.choices import max_tokens_of
 from atinuke.tasks.probability.scorers import scorer_for
-from atinuke.tasks.registry import BY_PROBABILITY, find_probability_task, find_task
-from atinuke.tasks.scoring import score_task, told
+from atinuke.tasks.registry import (
+    ANSWERED,
+    BY_PROBABILITY,
+    described,
+    find_answered_task,
+    find_probability_task,
+    find_task,
+)
+from atinuke.tasks.scoring import keep_answers, score_answered, score_task, told
 from atinuke.tasks.task import Described, Task
 from atinuke.tasks.tuned import TunedRun, load_tuned
 
@@ -30,6 +37,9 @@ def score_tasks(cfg: EvaluateConfig) -> str:
         for name in cfg.tasks:
             if name in BY_PROBABILITY:
                 scored += _score_by_probability(name, cfg)
+                continue
+            if name in ANSWERED:
+                scored += _score_answered(name, cfg)
                 continue
             assert cfg.run is not None
             tuned = tuned or load_tuned(cfg.run, cfg.device)
@@ -72,21 +82,22 @@ def _score_by_probability(name: str, cfg: EvaluateConfig) -> list[dict[str, Any]
         notes = RowNotes()
         examples = kind.read(_data(name, cfg), split, notes)
         _say(notes, kind)
-        scores, answers = kind.score(scorer_for(trained), examples, lambda line: print(line, file=sys.stderr))
-        scored = told(kind, split, scores, len(examples))
-        place = trained.folder.scores / f"{name}-{split}"
-        make_folder(place)
-        lines = "".join(json.dumps(answer) + "\n" for answer in answers)
-        write_atomic(place / "predictions.jsonl", lines)
-        write_atomic(place / "scores.json", to_json(scored))
-        found.append(scored)
+        scores, answers = kind.score(scorer_for(trained), examples, _print)
+        found.append(keep_answers(trained.folder, kind, split, scores, len(examples), answers))
     return found
+
+
+def _score_answered(name: str, cfg: EvaluateConfig) -> list[dict[str, Any]]:
+    assert cfg.run is not None
+    kind, data = find_answered_task(name), _data(name, cfg)
+    trained = load_trained(cfg.run, cfg.device)
+    return [score_answered(trained, kind, data, split, _print) for split in _splits(cfg, kind)]
 
 
 def _score_file(cfg: EvaluateConfig) -> list[dict[str, Any]]:
     """Of anybody's predictions; no run is needed."""
     assert cfg.predictions is not None
-    if len(cfg.tasks) != 1 or cfg.tasks[0] in BY_PROBABILITY:
+    if len(cfg.tasks) != 1 or cfg.tasks[0] in (*ANSWERED, *BY_PROBABILITY):
         raise ConfigError("--predictions is a file of one task; expected --task NAME of one that predicts.")
     kind = find_task(cfg.tasks[0])
     split = cfg.split or kind.scored[0]
@@ -111,8 +122,7 @@ def _splits(cfg: EvaluateConfig, kind: type[Described] | Described) -> Sequence[
 
 def _data(name: str, cfg: EvaluateConfig) -> Path:
     if not cfg.data:
-        kind = find_probability_task(name) if name in BY_PROBABILITY else find_task(name)
-        raise ConfigError(f"--data is missing. {kind.fetch}")
+        raise ConfigError(f"--data is missing. {described(name).fetch}")
     if len(cfg.data) not in (1, len(cfg.tasks)):
         raise ConfigError(
             f"--data names {len(cfg.data)} folders for {len(cfg.tasks)} tasks; give one, or one for each."
@@ -122,7 +132,11 @@ def _data(name: str, cfg: EvaluateConfig) -> Path:
 
 def _say(notes: RowNotes, kind: type[Described]) -> None:
     for line in notes.describe(kind.items):
-        print(line, file=sys.stderr)
+        _print(line)
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _line(scored: dict[str, Any]) -> str:

@@ -9,6 +9,8 @@ from typing import Literal, Self
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from atinuke.config import Settings
+from atinuke.errors import ConfigError
+from atinuke.tasks.registry import ANSWERED, WITH_HEAD
 from atinuke.train.config import OptimizerConfig, ScheduleConfig, TrainConfig
 
 
@@ -22,7 +24,7 @@ class LoraConfig(Settings):
 class TaskConfig(Settings):
     """Which tasks, on what data, from which network."""
 
-    names: tuple[str, ...] = Field((), description="Tasks, such as sst2, squad, roles; atinuke finetune --help lists.")
+    names: tuple[str, ...] = Field((), description=f"Tasks: {', '.join((*WITH_HEAD, *ANSWERED))}.")
     data: tuple[str, ...] = Field((), description="Folder with the task's files; one for all tasks, or one for each.")
     run: Path | None = Field(None, description="Run folder to begin from.")
     init: str | None = Field(None, description="hf:NAME_OR_DIR, a Hugging Face network, instead of RUN.")
@@ -59,19 +61,20 @@ class FinetuneConfig(TrainConfig):
 
     @model_validator(mode="after")
     def _begins_somewhere(self) -> Self:
+        # ConfigError is no ValueError: it passes through pydantic as it is, a sentence of its own
         if not self.task.names:
-            raise ValueError("task is missing; give --task NAME, such as --task sst2")
+            raise ConfigError("task is missing; give --task NAME, such as --task sst2.")
         if (self.task.run is None) == (self.task.init is None):
-            raise ValueError("expected one network to begin from: RUN, or --init hf:NAME_OR_DIR")
+            raise ConfigError("expected one network to begin from: RUN, or --init hf:NAME_OR_DIR.")
         if self.task.from_scratch and self.task.init is not None:
-            raise ValueError("--from-scratch takes the sizes of a RUN; --init names weights. Give one of them")
+            raise ConfigError("--from-scratch takes the sizes of a RUN; --init names weights. Give one of them.")
         if len(set(self.task.names)) < len(self.task.names):
-            raise ValueError("a task is named twice; name each once")
+            raise ConfigError("a task is named twice; name each once.")
         if not self.task.data:
-            raise ValueError("data is missing; give --data FOLDER with the task's files")
+            raise ConfigError("data is missing; give --data FOLDER with the task's files.")
         if len(self.task.data) not in (1, len(self.task.names)):
-            raise ValueError(
-                f"{len(self.task.data)} folders of data for {len(self.task.names)} tasks; give one, or one for each"
+            raise ConfigError(
+                f"{len(self.task.data)} folders of data for {len(self.task.names)} tasks; give one, or one for each."
             )
         return self
 

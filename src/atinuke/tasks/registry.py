@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from atinuke.config import nearest
 from atinuke.errors import ConfigError
+from atinuke.tasks.answered.task import AnsweredTask
 from atinuke.tasks.probability.task import ProbabilityTask
-from atinuke.tasks.task import Task
+from atinuke.tasks.task import Described, Task
 
 WITH_HEAD: dict[str, str] = {
     **{
@@ -43,6 +44,14 @@ WITH_HEAD: dict[str, str] = {
 }
 """Tasks that a network is tuned for."""
 
+ANSWERED: dict[str, str] = {
+    "translation": "answered.written:Translation",
+    "summarization": "answered.written:Summarization",
+    "mnist": "answered.digits:Mnist",
+    "spoken-digits": "answered.digits:SpokenDigits",
+}
+"""Tasks that a network answers itself, after learning them as pairs or as examples."""
+
 BY_PROBABILITY: dict[str, str] = {
     "blimp": "probability.blimp:Blimp",
     "lambada": "probability.lambada:Lambada",
@@ -57,7 +66,14 @@ def find_task(name: str) -> type[Task]:  # type: ignore[type-arg]
         raise ConfigError(
             f"{name} is scored by probability and has nothing to learn: atinuke evaluate RUN --task {name}."
         )
+    if name in ANSWERED:
+        raise ConfigError(f"{name} needs no head and is learned by itself; leave out the other tasks and --jointly.")
     return _load(name, WITH_HEAD)
+
+
+def find_answered_task(name: str) -> type[AnsweredTask]:
+    """The task of this name that a network answers itself."""
+    return _load(name, ANSWERED)
 
 
 def find_probability_task(name: str) -> type[ProbabilityTask]:
@@ -67,7 +83,12 @@ def find_probability_task(name: str) -> type[ProbabilityTask]:
 
 def all_names() -> Sequence[str]:
     """Every task."""
-    return (*WITH_HEAD, *BY_PROBABILITY)
+    return (*WITH_HEAD, *ANSWERED, *BY_PROBABILITY)
+
+
+def described(name: str) -> type[Described]:
+    """What is said of the task `name`, of whatever kind."""
+    return _load(name, WITH_HEAD | ANSWERED | BY_PROBABILITY)
 
 
 def _load(name: str, known: dict[str, str]) -> type:

@@ -1,12 +1,15 @@
 """A tuned network on a split: predictions and scores, both kept in the run folder."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from atinuke.durable import make_folder, printable, to_json, write_atomic
 from atinuke.errors import SourceError
+from atinuke.generate.loading import TrainedRun
 from atinuke.run_folder import RunFolder
+from atinuke.tasks.answered.task import AnsweredTask
 from atinuke.tasks.body import Tuned
 from atinuke.tasks.predicting import predict
 from atinuke.tasks.task import Described, E, Scores, Task
@@ -43,6 +46,33 @@ def keep_scores(
     scored["predictions"] = [path.name for path in files]
     write_atomic(place / "scores.json", to_json(scored))
     return scored
+
+
+def keep_answers(
+    folder: RunFolder,
+    kind: type[Described],
+    split: str,
+    scores: Scores,
+    count: int,
+    answers: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The scores of a task without a head as JSON; with the answers in `scores/TASK-SPLIT/` of the run."""
+    place = folder.scores / f"{kind.name}-{split}"
+    make_folder(place)
+    write_atomic(
+        place / "predictions.jsonl", "".join(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
+    )
+    scored = told(kind, split, scores, count) | {"predictions": ["predictions.jsonl"]}
+    write_atomic(place / "scores.json", to_json(scored))
+    return scored
+
+
+def score_answered(
+    trained: TrainedRun, kind: type[AnsweredTask], data: Path, split: str, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The scores of what a run answers itself as JSON, kept in the run as well."""
+    scores, count, answers = kind.score(trained, data, split, say)
+    return keep_answers(trained.folder, kind, split, scores, count, answers)
 
 
 def told(task: Described | type[Described], split: str, scores: Scores, count: int) -> dict[str, Any]:

@@ -204,6 +204,9 @@ class TrainConfig(Settings):
     budget: BudgetConfig = Field(BudgetConfig(), description="How long.")
     checkpoint: CheckpointConfig = Field(CheckpointConfig(), description="Saving.")
     parallel: ParallelConfig = Field(ParallelConfig(), description="Several processes, and memory.")
+    init: Path | None = Field(
+        None, description="Run whose network, tokenizer and weights this one begins with, on --pairs or --examples."
+    )
     init_embeddings: Path | None = Field(
         None, description="Run whose embeddings this one begins with; tokens it lacks are averaged from their pieces."
     )
@@ -230,6 +233,10 @@ class TrainConfig(Settings):
                 f"masked_share is {asked.masked_share:g} and model is {kind}, which reads from left to right; give "
                 "--model atinuke, gpt or llama"
             )
+        if self.init is not None and not (self.data.pairs or self.data.examples):
+            raise ValueError("init is for --pairs and --examples; a text is learned from its beginning")
+        if self.init is not None and self.init_embeddings is not None:
+            raise ValueError("init and init_embeddings are both set; give one of them")
         if asked.label_smoothing and not (self.data.pairs or self.data.examples):
             raise ValueError("label_smoothing is for --pairs and --examples; bits per byte of text are learned without")
         return self

@@ -75,11 +75,11 @@ def _lead(
     """The work of a process that is alone, or the first of several."""
     beginning = find_beginning(cfg, display)
     folder = beginning.folder
-    if cfg.init_embeddings is not None and cfg.init_embeddings.resolve() == folder.path.resolve():
-        raise ConfigError(
-            f"init_embeddings and --out are both {folder.path}; a run cannot begin with its own embeddings. "
-            "Give another --out."
-        )
+    for name, begun in (("init", cfg.init), ("init_embeddings", cfg.init_embeddings)):
+        if begun is not None and begun.resolve() == folder.path.resolve():
+            raise ConfigError(
+                f"{name} and --out are both {folder.path}; a run cannot begin with itself. Give another --out."
+            )
     folder.create()
     try:
         with folder.claim():

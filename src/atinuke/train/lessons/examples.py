@@ -29,6 +29,7 @@ from atinuke.train.lessons.lesson import Autocast, Lesson, Workbench, mean_nats,
 from atinuke.train.objectives import Objective, next_token, smoothed
 from atinuke.train.planning.choices import choose_dtype
 from atinuke.train.planning.shapes import LONGEST, next_multiple
+from atinuke.train.predecessor import with_predecessor
 from atinuke.train.progress import Display
 
 ROWS_AT_ONCE = 250
@@ -63,6 +64,7 @@ class ExampleLesson(Lesson):
         """Reads all examples into memory and holds some out."""
         display.phase("reading")
         with_inherited_width(cfg)  # says at once what is wrong with the run that it names
+        cfg, _ = with_predecessor(cfg)
         _check_kind(cfg)
         asked, sound = cfg.model.picture, cfg.model.sound
         shape = None if asked is None else PictureShape(asked.height, asked.width, asked.channels)
@@ -91,11 +93,14 @@ class ExampleLesson(Lesson):
         """Trains a tokenizer on what is written, chooses sizes, writes the examples into the run folder."""
         display = bench.display
         display.phase("tokenizer")
+        cfg, inherited = with_predecessor(cfg)
         written = list(material.split.texts())
         vocab_size = cfg.tokenizer.vocab_size
         if vocab_size is None and cfg.tokenizer.kind != "char":
             vocab_size = 512 if sum(map(len, written)) < 1_000_000 else 4096
-        tokenizer = train_tokenizer(cfg.tokenizer.kind, written, vocab_size, sample_bytes=cfg.tokenizer.sample_bytes)
+        tokenizer = inherited or train_tokenizer(
+            cfg.tokenizer.kind, written, vocab_size, sample_bytes=cfg.tokenizer.sample_bytes
+        )
         display.phase("encoding")
         max_tokens = cfg.model.context or min(LONGEST_ROW, cfg.model.max_len or LONGEST_ROW)
         examples = write_examples(

@@ -20,7 +20,7 @@ from atinuke.data.batches.batch import Batch, BatchSource
 from atinuke.errors import ConfigError
 from atinuke.machine import Machine
 from atinuke.models import ModelConfig, build_model
-from atinuke.run_folder import RunFolder
+from atinuke.run_folder import RunFolder, printable
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.train.config import TrainConfig
 from atinuke.train.inheriting import Heritage
@@ -28,6 +28,7 @@ from atinuke.train.loop import Observer
 from atinuke.train.objectives import Objective
 from atinuke.train.parallel.ranks import ALONE, Ranks
 from atinuke.train.planning.memory import rows_with_room
+from atinuke.train.predecessor import Predecessor
 from atinuke.train.progress import Display
 from atinuke.train.schedule import Clock
 
@@ -135,7 +136,10 @@ class Lesson(ABC):
         return []
 
     def begin(self, model: nn.Module, display: Display) -> None:
-        """What a new run's network begins with beside fresh weights: the embeddings that `init_embeddings` names."""
+        """What a new run begins with: the weights of `init`, the embeddings of `init_embeddings`, or neither."""
+        if self.config.init is not None:
+            Predecessor.read(self.config.init).pass_on(model)
+            display.say(f"It begins with the weights of {printable(self.config.init)}.")
         if self.config.init_embeddings is None:
             return
         if self.tokenizer is None:

@@ -21,7 +21,7 @@ from atinuke.durable import read_json, to_json, write_atomic
 from atinuke.errors import ConfigError, MissingExtraError
 from atinuke.generate.translating import Translator
 from atinuke.models.config import ModelConfig, saved_network
-from atinuke.run_folder import RunFolder
+from atinuke.run_folder import RunFolder, printable
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.tokenizers.training import train_tokenizer
 from atinuke.train.config import ModelChoice, TrainConfig
@@ -30,6 +30,7 @@ from atinuke.train.lessons.lesson import Autocast, Lesson, Workbench, mean_nats,
 from atinuke.train.objectives import Objective, next_token, smoothed
 from atinuke.train.planning.choices import choose_dtype
 from atinuke.train.planning.shapes import next_multiple
+from atinuke.train.predecessor import with_predecessor
 from atinuke.train.progress import Display
 from atinuke.train.translation_scores import translation_scores
 
@@ -63,6 +64,12 @@ class PairLesson(Lesson):
                 "for example."
             )
         with_inherited_width(cfg)  # says at once what is wrong with the run that it names
+        begun, _ = with_predecessor(cfg)
+        if begun.init is not None and begun.model.kind in ("bert", "perceptron", "rnn"):
+            raise ConfigError(
+                f"init: {printable(begun.init)} holds a {begun.model.kind} network, which does not translate; expected "
+                "a run of seq2seq, rnn-seq2seq, or a network that continues text (atinuke, gpt, llama)."
+            )
         pairs = read_pairs(cfg.data.pairs)
         held_out = read_pairs(cfg.data.held_out) if cfg.data.held_out else None
         for noted in (pairs, held_out):
@@ -77,10 +84,11 @@ class PairLesson(Lesson):
         display = bench.display
         display.phase("tokenizer")
         size = sum(len(text.encode()) for text in pairs.texts())
+        cfg, inherited = with_predecessor(cfg)
         vocab_size = cfg.tokenizer.vocab_size
         if vocab_size is None and cfg.tokenizer.kind != "char":
             vocab_size = _choose_vocabulary(size)
-        tokenizer = train_tokenizer(
+        tokenizer = inherited or train_tokenizer(
             cfg.tokenizer.kind, pairs.texts(), vocab_size, sample_bytes=cfg.tokenizer.sample_bytes
         )
         if tokenizer.loss_note:

@@ -42,6 +42,8 @@ class TableLesson(Lesson):
     def read(cls, cfg: TrainConfig, display: Display) -> tuple[Table, Table]:
         """Reads the tables and holds rows out."""
         display.phase("reading")
+        if cfg.init is not None:
+            raise ConfigError("init is set, and a table of numbers has a network of its own; leave it out.")
         if cfg.init_embeddings is not None:
             raise ConfigError("init_embeddings is set, and a table of numbers has no tokens; leave it out.")
         if cfg.objective.label_smoothing:

@@ -51,7 +51,7 @@ def make_rows(seed: int, kind: str) -> list[Row]:
         if kind == "span":
             rows.append(Row(ids, segments, number, (np.zeros_like(ids),) * 2, (places[0], places[1])))
         else:
-            rows.append(Row(ids, segments, number, (), (np.array(ids[1] % CLASSES),)))
+            rows.append(Row(ids, segments, number, (segments,), (np.array(ids[1] % CLASSES),)))
     return rows
 
 

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 from atinuke.errors import ConfigError
 from atinuke.models import build_model
 from atinuke.tasks.body import Tuned, width_of
-from atinuke.tasks.heads import PooledHead, TokenHead
+from atinuke.tasks.heads import PairHead, PooledHead, TokenHead
 from atinuke.testing import tiny_network
 
 KINDS = ("atinuke", "atinuke-paper", "gpt", "llama", "bert", "rnn", "perceptron")
@@ -58,8 +58,55 @@ def test_pooling_the_first_position_alone_reads_nothing_else() -> None:
     hidden = torch.randn(2, 3, 4)
     other = hidden.clone()
     other[:, 1:] = 0
-    is_token = torch.ones(2, 3, dtype=torch.bool)
-    assert_close(head(hidden, is_token), head(other, is_token))
+    is_token, segments = torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, 3, dtype=torch.long)
+    assert_close(head(hidden, is_token, segments), head(other, is_token, segments))
+
+
+@pytest.fixture
+def pair() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(hidden, is_token, segments) of two rows; the second is shorter."""
+    is_token = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
+    segments = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 0, 1, 1, -1, -1]])
+    return torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0)), is_token, segments
+
+
+class TestPairHead:
+    def test_padding_changes_nothing(self, pair: tuple[torch.Tensor, torch.Tensor, torch.Tensor]) -> None:
+        hidden, is_token, segments = pair
+        head = PairHead(8, 3, 0.0)
+        together = head(hidden, is_token, segments)
+        alone = head(hidden[1:, :4], is_token[1:, :4], segments[1:, :4])
+        assert_close(together[1:], alone)
+        changed = hidden.clone()
+        changed[1, 4:] = 100.0
+        assert_close(head(changed, is_token, segments), together)
+
+    def test_a_token_is_compared_with_what_it_finds_in_the_other_text(
+        self, pair: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    ) -> None:
+        hidden, is_token, segments = pair
+        head = PairHead(8, 3, 0.0)
+        units = hidden[0] @ head.align.weight.T
+        shares = (units[:3] @ units[3:].T / 8**0.5).softmax(dim=-1)
+        x, other = hidden[0, :3], shares @ hidden[0, 3:]
+        y = head.compare(torch.cat([x, other, x - other, x * other], dim=-1)).relu()
+        read = head.read(hidden, is_token, segments)[0]
+        assert_close(read[8:16], y.mean(dim=0))
+        assert_close(read[16:24], y.amax(dim=0))
+
+    def test_a_text_that_was_cut_away_is_no_number_too_many(
+        self, pair: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    ) -> None:
+        hidden, is_token, _ = pair
+        assert PairHead(8, 3, 0.0)(hidden, is_token, torch.zeros(2, 6, dtype=torch.long)).isfinite().all()
+
+    def test_it_can_be_pooled_by_the_first_position_alone(
+        self, pair: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    ) -> None:
+        head = PairHead(8, 3, 0.0)
+        head.pool_first()
+        assert {name.partition(".")[0] for name, _ in head.named_parameters()} == {"pooler", "out"}
+        assert head(*pair).shape == (2, 3)
 
 
 def test_the_head_of_tokens_is_a_matrix() -> None:

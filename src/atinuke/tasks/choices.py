@@ -25,8 +25,11 @@ ROOM = 1.1
 """Time that passes get beyond what a few timed steps foretell."""
 LEAST_S = 2.0
 """Passes over a handful of examples are granted as much, or the time were used up before the first step."""
-RATES = {"scratch": 1e-3, "run": 3e-4, "hub": 3e-5, "lora": 4e-4}
+RATES = {"scratch": 1e-3, "run": 5e-4, "hub": 3e-5, "lora": 4e-4}
 """Peak of AdamW, by what a run begins with (docs/lab.md)."""
+
+TABLE_FASTER = 20
+"""A run's table of tokens was learned at a high rate and is large: at that of the rest it would hardly move."""
 
 
 def resolve(cfg: FinetuneConfig, base: Base, bench: Workbench) -> FinetuneConfig:
@@ -40,6 +43,7 @@ def resolve(cfg: FinetuneConfig, base: Base, bench: Workbench) -> FinetuneConfig
         "matrix_lr": cfg.optim.matrix_lr or lr,
         "beta2": 0.999 if cfg.optim.beta2 is None else cfg.optim.beta2,
         "clip_norm": cfg.optim.clip_norm or 1.0,
+        "embedding_lr": cfg.optim.embedding_lr or (TABLE_FASTER * lr if how == "run" else None),
     }
     network = base.network
     longest = min(network.max_len, max(network.context, LONGEST_ROW))

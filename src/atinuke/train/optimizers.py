@@ -104,8 +104,9 @@ def block_matrices(model: nn.Module) -> list[nn.Parameter]:
 
 
 def token_tables(model: nn.Module) -> list[nn.Parameter]:
-    """The tables of single tokens, by the name that every network gives its own: one row for each id."""
-    return [each for name, each in model.named_parameters() if name == "embedding.weight" and each.requires_grad]
+    """The tables of single tokens, by the name that every network gives its own, alone or as the body of another."""
+    names = ("embedding.weight", "body.embedding.weight")
+    return [each for name, each in model.named_parameters() if name in names and each.requires_grad]
 
 
 def build_optimizers(

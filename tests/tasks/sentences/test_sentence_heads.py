@@ -45,15 +45,15 @@ def test_a_head_learns_a_few_texts_by_heart(name: str, letter_reader: Reader) ->
     task = (Mnli if name == "classes" else Stsb).learn(examples)
     rows = [task.rows(n, each, letter_reader, 16, with_targets=True)[0] for n, each in enumerate(examples)]
     batch = batch_of(rows, task.name)
-    tokens, _, is_token = batch.inputs[:3]
+    tokens, segments, is_token = batch.inputs[:3]
     embedding, head = torch.nn.Embedding(128, 16), task.head(16, 0.0)
     optimizer = torch.optim.Adam([*embedding.parameters(), *head.parameters()], lr=0.02)
     for _ in range(150):
         optimizer.zero_grad()
-        task.loss(head(embedding(tokens), is_token), batch.targets).backward()
+        task.loss(head(embedding(tokens), is_token, segments), batch.targets).backward()
         optimizer.step()
     with torch.no_grad():
-        output = head(embedding(tokens), is_token).numpy()
+        output = head(embedding(tokens), is_token, segments).numpy()
     predictions = task.decode(examples, rows, [(each,) for each in output])
     assert task.score(examples, predictions).value > 99
     assert output.shape == (3, 3 if name == "classes" else 1)

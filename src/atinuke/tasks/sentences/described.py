@@ -91,3 +91,8 @@ class Dataset:
     """Task with the same labels, whose head answers this one, which has no training data."""
     paper: float | None = None
     passes: float = 5.0
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether its rows hold two texts."""
+        return any(file.layout.second is not None for several in self.files.values() for file in several)

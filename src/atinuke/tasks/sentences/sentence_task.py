@@ -23,6 +23,8 @@ class SentenceTask(Task[TextExample]):
     """What all such tasks share; they differ in the files they read and in the answers they know."""
 
     submission: ClassVar[Submission]
+    is_pair: ClassVar[bool] = False
+    """Whether two texts are compared."""
 
     def __init__(self, answers: Answers) -> None:
         self.answers = answers
@@ -50,12 +52,13 @@ class SentenceTask(Task[TextExample]):
         targets: tuple[NDArray[Any], ...] = ()
         if with_targets and example.answer is not None:
             targets = (self.answers.target(example.answer),)
-        return [Row(frame.ids, frame.segments, number, targets=targets)]
+        marks = (frame.segments,) if self.is_pair else ()
+        return [Row(frame.ids, frame.segments, number, marks, targets)]
 
     def head(self, width: int, dropout: float) -> "nn.Module":
-        from atinuke.tasks.heads import PooledHead
+        from atinuke.tasks.heads import PairHead, PooledHead
 
-        return PooledHead(width, self.answers.outputs, dropout)
+        return (PairHead if self.is_pair else PooledHead)(width, self.answers.outputs, dropout)
 
     def loss(self, output: Any, targets: tuple["Tensor", ...]) -> "Tensor":
         return self.answers.loss(output, targets[0])
@@ -108,6 +111,7 @@ def task_of(dataset: Dataset) -> type[SentenceTask]:
         paper = dataset.paper
         passes = dataset.passes
         submission = dataset.submission
+        is_pair = dataset.is_pair
         borrows = dataset.borrows
 
         @classmethod

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from atinuke.models.config import saved_network
 from atinuke.tasks.base import Base
 from atinuke.tasks.config import FinetuneConfig
 from atinuke.tasks.task import Task
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 LONGEST_ROW = 256
 """Tokens of a row where the network could take more than it was trained on: text of a task is short."""
+DROPOUT = 0.1
+"""In the network of a run that was pretrained without."""
 TIMED_STEPS = 5
 ROOM = 1.1
 """Time that passes get beyond what a few timed steps foretell."""
@@ -45,15 +48,13 @@ def resolve(cfg: FinetuneConfig, base: Base, bench: Workbench) -> FinetuneConfig
         "clip_norm": cfg.optim.clip_norm or 1.0,
         "embedding_lr": cfg.optim.embedding_lr or (TABLE_FASTER * lr if how == "run" else None),
     }
-    network = base.network
-    longest = min(network.max_len, max(network.context, LONGEST_ROW))
-    task = cfg.task.model_copy(update={"max_tokens": min(cfg.task.max_tokens or longest, network.max_len)})
+    if how != "hub" and not base.network.dropout and cfg.task.lora.rank is None:
+        given = {"dropout": DROPOUT} | given  # text is hardly passed over twice, a task's examples often
     return cfg.model_copy(
         update={
             "model": base.model.model_copy(update=given),
             "tokenizer": base.tokenizer,
             "optim": cfg.optim.model_copy(update=optim),
-            "task": task,
             "dtype": choose_dtype(cfg, bench.device, bench.machine),
             "compile": False,
         }
@@ -95,6 +96,5 @@ def in_passes(cfg: FinetuneConfig, facts: dict[str, Any]) -> FinetuneConfig:
 
 def max_tokens_of(cfg: FinetuneConfig, task: Task[Any]) -> int:
     """Longest row of a task in this run."""
-    longest = cfg.task.max_tokens
-    assert longest is not None
-    return min(longest, task.max_tokens or longest)
+    network = saved_network(cfg.model_dump())
+    return min(cfg.task.max_tokens or task.max_tokens or max(network.context, LONGEST_ROW), network.max_len)

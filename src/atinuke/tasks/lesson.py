@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from atinuke.data.batches.batch import BatchSource
 from atinuke.data.rows import RowNotes
 from atinuke.durable import read_json, to_json, write_atomic
+from atinuke.errors import ConfigError
 from atinuke.models.config import saved_network
 from atinuke.run_folder import RunFolder
 from atinuke.tasks.base import Base, open_reader, read_base
@@ -105,6 +106,12 @@ class TaskLesson(Lesson):
         bench.display.phase("planning")
         cfg = resolve(cfg, material.base, bench)
         tasks = {name: find_task(name).learn(examples) for name, examples in material.train.items()}
+        whole = [task.title for task in tasks.values() if task.group]
+        if whole and cfg.parallel.micro_batch_seqs is not None:
+            raise ConfigError(
+                f"parallel.micro_batch_seqs is {cfg.parallel.micro_batch_seqs}, and the windows of a document of "
+                f"{whole[0]} are read together; leave it out."
+            )
         for name, task in tasks.items():
             for examples in material.scored[name].values():
                 task.check(examples)

@@ -44,7 +44,8 @@ def build_tuned(network: ModelConfig, cfg: FinetuneConfig, tasks: Mapping[str, T
     body = build_model(network)
     heads = {name: task.head(width_of(network), cfg.task.head_dropout) for name, task in tasks.items()}
     for head in heads.values():
-        if isinstance(head, PooledHead) and isinstance(body, Bert):
+        # the pooler of a BERT from elsewhere has judged pairs for weeks; that of an hour here has not
+        if isinstance(head, PooledHead) and isinstance(body, Bert) and cfg.task.init is not None:
             head.pool_first()
     model = Tuned(body, heads, cfg.task.sight)
     rank = cfg.task.lora.rank
@@ -58,7 +59,7 @@ def load_body(model: Tuned, weights: Mapping[str, Tensor]) -> None:
     fresh = {name: tensor.detach() for name, tensor in model.body.state_dict().items() if ".lora_" in f".{name}"}
     load_model(model.body, {**weights, **fresh}, origin="The network that this run begins with")
     for head in model.heads.values():
-        if isinstance(head, PooledHead) and isinstance(model.body, Bert):
+        if isinstance(head, PooledHead) and head.first_alone and isinstance(model.body, Bert):
             head.pooler.load_state_dict(model.body.pooler.state_dict())
 
 

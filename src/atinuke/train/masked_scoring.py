@@ -123,9 +123,10 @@ def pseudo_nats(
         return nats.tolist()
     was_training = model.training
     model.eval()
+    longest = max(len(row.tokens) for row, _ in asked)
     try:
         with torch.no_grad():
-            found = _score(model, asked, mask_id, tokenizer.end_id, batch_seqs or max(1, TOKENS_PER_BATCH // context))
+            found = _score(model, asked, mask_id, tokenizer.end_id, batch_seqs or max(1, TOKENS_PER_BATCH // longest))
     finally:
         model.train(was_training)
     np.add.at(nats, owners, found)

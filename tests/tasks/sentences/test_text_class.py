@@ -126,7 +126,10 @@ class TestHoldingOut:
 
 class TestLabels:
     def test_they_are_what_the_data_has_numbers_by_size(self) -> None:
-        assert TextClass.learn([example("a", "good"), example("b", "bad")]).facts == {"labels": ["bad", "good"]}
+        assert TextClass.learn([example("a", "good"), example("b", "bad")]).facts == {
+            "labels": ["bad", "good"],
+            "is_pair": False,
+        }
         numbers = [example("a", label) for label in ("10", "9", "-1")]
         assert TextClass.learn(numbers).facts == {"labels": ["-1", "9", "10"]}
 
@@ -146,7 +149,7 @@ class TestLabels:
         assert found == ["odd"] and task.score(asked, found).values == {"accuracy": 0, "macro_f1": 0}
 
     def test_a_prediction_without_label_is_refused(self, folder_of: FolderOf) -> None:
-        task = TextClass.from_facts({"labels": ["bad", "good"]})
+        task = TextClass.from_facts({"labels": ["bad", "good"], "is_pair": False})
         data = folder_of({"predictions.tsv": "index\tprediction\n0\t\n"})
         with pytest.raises(SourceError, match=r"predictions\.tsv:2 predicts ''; expected a label: bad, good"):
             task.read_predictions(data, [example("a", "good")], RowNotes())

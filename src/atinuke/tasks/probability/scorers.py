@@ -61,12 +61,12 @@ class DecoderScorer:
             windows += [(number, window, targets) for window, targets in cut(row, asked, self.context)]
         nats, is_greedy = [0.0] * len(texts), [True] * len(texts)
         ordered = sorted(windows, key=lambda each: -len(each[1]))
-        most = max(1, min(TOKENS_PER_BATCH, LOGITS_PER_BATCH // self.tokenizer.vocab_size) // self.context)
+        most = min(TOKENS_PER_BATCH, LOGITS_PER_BATCH // self.tokenizer.vocab_size)
         with evaluating(self.model):
             start = 0
             while start < len(ordered):
                 longest = len(ordered[start][1])
-                rows = ordered[start : start + max(most, TOKENS_PER_BATCH // max(1, longest))]
+                rows = ordered[start : start + max(1, most // max(1, longest))]
                 start += len(rows)
                 losses, hits = self._ask([window for _, window, _ in rows])
                 for place, (number, window, targets) in enumerate(rows):

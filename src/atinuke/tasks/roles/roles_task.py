@@ -182,6 +182,8 @@ class RoleLabelling(Task[Sentence]):
             "arguments_of_roles_not_learned": self._not_learned(examples),
             "cut_words": sum(prediction["cut_words"] for prediction in predictions),
         }
+        if counted.without_key:
+            counts["propositions_without_key"] = counted.without_key
         return Scores(self.metrics[0], values, counts)
 
     def _not_learned(self, examples: Sequence[Sentence]) -> int:

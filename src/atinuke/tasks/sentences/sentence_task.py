@@ -23,7 +23,7 @@ class SentenceTask(Task[TextExample]):
     """What all such tasks share; they differ in the files they read and in the answers they know."""
 
     submission: ClassVar[Submission]
-    is_pair: ClassVar[bool] = False
+    is_pair: bool = False
     """Whether two texts are compared."""
 
     def __init__(self, answers: Answers) -> None:

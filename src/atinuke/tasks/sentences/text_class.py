@@ -16,7 +16,7 @@ from atinuke.data.picking import hash64
 from atinuke.data.rows import RowNotes
 from atinuke.durable import printable
 from atinuke.errors import ConfigError, SourceError
-from atinuke.tasks.sentences.answers import Labels
+from atinuke.tasks.sentences.answers import Answers, Labels
 from atinuke.tasks.sentences.described import Submission
 from atinuke.tasks.sentences.sentence_task import SentenceTask
 from atinuke.tasks.sentences.texts import COMPRESSED, TextExample, in_one_line, present
@@ -40,17 +40,25 @@ class TextClass(SentenceTask):
     )
     submission = Submission("predictions.tsv")
 
+    def __init__(self, answers: Answers, *, is_pair: bool) -> None:
+        super().__init__(answers)
+        self.is_pair = is_pair
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return super().facts | {"is_pair": self.is_pair}
+
     @classmethod
     def read(cls, data: Path, split: str, notes: RowNotes) -> list[TextExample]:
         return read_texts(data, split, notes)
 
     @classmethod
     def learn(cls, examples: Sequence[TextExample]) -> Self:
-        return cls(Labels.seen_in(examples))
+        return cls(Labels.seen_in(examples), is_pair=any(example.second is not None for example in examples))
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
-        return cls(Labels.from_facts(facts, are_all=False))
+        return cls(Labels.from_facts(facts, are_all=False), is_pair=facts["is_pair"])
 
 
 def read_texts(data: Path, split: str, notes: RowNotes) -> list[TextExample]:

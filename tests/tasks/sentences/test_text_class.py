@@ -126,12 +126,17 @@ class TestHoldingOut:
 
 class TestLabels:
     def test_they_are_what_the_data_has_numbers_by_size(self) -> None:
-        assert TextClass.learn([example("a", "good"), example("b", "bad")]).facts == {
-            "labels": ["bad", "good"],
-            "is_pair": False,
-        }
+        assert TextClass.learn([example("a", "good"), example("b", "bad")]).facts["labels"] == ["bad", "good"]
         numbers = [example("a", label) for label in ("10", "9", "-1")]
-        assert TextClass.learn(numbers).facts == {"labels": ["-1", "9", "10"]}
+        assert TextClass.learn(numbers).facts["labels"] == ["-1", "9", "10"]
+
+    def test_two_columns_of_text_are_compared(self, folder_of: FolderOf) -> None:
+        table = "text1,text2,label\na,b,yes\nc,d,no\n"
+        texts = TextClass.read(folder_of({"train.csv": table, "dev.csv": table}), "train", RowNotes())
+        task = TextClass.learn(texts)
+        assert task.is_pair
+        assert TextClass.from_facts(task.facts).is_pair
+        assert not TextClass.learn([example("a", "good")]).is_pair
 
     def test_one_label_alone_is_refused(self) -> None:
         with pytest.raises(SourceError, match=r"reviews\.csv has one label only, good; expected two at least"):

@@ -136,7 +136,7 @@ class TestLabels:
         task = TextClass.learn(texts)
         assert task.is_pair
         assert TextClass.from_facts(task.facts).is_pair
-        assert not TextClass.learn([example("a", "good")]).is_pair
+        assert not TextClass.learn([example("a", "good"), example("b", "bad")]).is_pair
 
     def test_one_label_alone_is_refused(self) -> None:
         with pytest.raises(SourceError, match=r"reviews\.csv has one label only, good; expected two at least"):

@@ -13,7 +13,9 @@ class SpanHead(nn.Module):
     """Each token → how well an answer begins and ends with it: one matrix (Devlin et al. 2019, §4.2).
 
     Tokens that no answer can have (question, special tokens but the first, padding) get NEVER, so that probability is
-    shared by the others alone. With `is_masked` false they are left as they are, as in BertForQuestionAnswering.
+    shared by the others alone. What comes out are logarithms of probabilities, so that the windows of one question can
+    be compared: logits are known up to a constant of their window. With `is_masked` false they are left as they are, as
+    in BertForQuestionAnswering.
     """
 
     def __init__(self, width: int, dropout: float, is_masked: bool = True) -> None:
@@ -28,9 +30,11 @@ class SpanHead(nn.Module):
         begins: Int[Tensor, "B T"],
         ends: Int[Tensor, "B T"],
     ) -> Float[Tensor, "B T 2"]:
-        """Logits in float32; `begins` is negative where no answer may lie, and in padding."""
+        """In float32; `begins` is negative where no answer may lie, and in padding."""
         logits = self.tokens(hidden).float()
-        return logits.masked_fill((begins < 0)[..., None], NEVER) if self.is_masked else logits
+        if not self.is_masked:
+            return logits
+        return logits.masked_fill((begins < 0)[..., None], NEVER).log_softmax(dim=1)
 
 
 def span_loss(

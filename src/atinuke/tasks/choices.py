@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 LONGEST_ROW = 256
 """Tokens of a row where the network could take more than it was trained on: text of a task is short."""
-DROPOUT = 0.1
-"""In the network of a run that was pretrained without."""
 TIMED_STEPS = 5
 ROOM = 1.1
 """Time that passes get beyond what a few timed steps foretell."""
@@ -48,8 +46,6 @@ def resolve(cfg: FinetuneConfig, base: Base, bench: Workbench) -> FinetuneConfig
         "clip_norm": cfg.optim.clip_norm or 1.0,
         "embedding_lr": cfg.optim.embedding_lr or (TABLE_FASTER * lr if how == "run" else None),
     }
-    if how != "hub" and not base.network.dropout and cfg.task.lora.rank is None:
-        given = {"dropout": DROPOUT} | given  # text is hardly passed over twice, a task's examples often
     return cfg.model_copy(
         update={
             "model": base.model.model_copy(update=given),

@@ -66,8 +66,12 @@ class Decoder(nn.Module, ABC):
         cache: Cache | None = None,
         mask: Mask = "causal",
         prefix: Prefix | None = None,
+        seen: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T D"]:
-        """The residual stream after the last block, at every token: what `read_out` reads; called as `forward` is."""
+        """The residual stream after the last block, at every token: what `read_out` reads; called as `forward` is.
+
+        `seen` gets the stream before each block, too.
+        """
         start, before = (cache.length, cache.last_tokens) if cache is not None else (0, None)
         x = self.embed(tokens, before, start)
         if prefix is not None:
@@ -78,6 +82,8 @@ class Decoder(nn.Module, ABC):
             mask = after_prefix_mask(x.shape[1], cache.length, cache.is_padding)
         first = x
         for layer, block in enumerate(self.blocks):
+            if seen is not None:
+                seen.append(x)
             x = block(self.enter(layer, x, first), cache.layers[layer] if cache is not None else None, mask)
         if cache is not None:
             cache.last_tokens = tokens[:, -1:]

@@ -132,8 +132,11 @@ class Perceptron(Decoder):
         cache: Cache | None = None,
         mask: Mask = "causal",
         prefix: Prefix | None = None,
+        seen: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T F"]:
         """The last hidden layer at each token. With a cache, `tokens` follow those that it has seen."""
+        if seen is not None:
+            raise ValueError("there is no residual stream here to be seen")
         if not (isinstance(mask, str) and mask == "causal"):
             raise ValueError('a perceptron sees the tokens before the next one; its mask can only be "causal"')
         if prefix is not None:

@@ -69,8 +69,11 @@ class RNN(Decoder):
         cache: Cache | None = None,
         mask: Mask = "causal",
         prefix: Prefix | None = None,
+        seen: list[Tensor] | None = None,
     ) -> Float[Tensor, "B T F"]:
         """The state of the last layer after each token. With a cache, `tokens` follow those that it has seen."""
+        if seen is not None:
+            raise ValueError("there is no residual stream here to be seen")
         if not (isinstance(mask, str) and mask == "causal"):
             raise ValueError('a recurrent network reads from left to right; its mask can only be "causal"')
         if prefix is not None:

@@ -112,3 +112,19 @@ class TestPairHead:
 def test_the_head_of_tokens_is_a_matrix() -> None:
     head, hidden = TokenHead(4, 2, 0.0), torch.randn(2, 3, 4)
     assert_close(head(hidden), hidden @ head.out.weight.T + head.out.bias)
+
+
+@pytest.mark.parametrize("sight", ["full", "causal"])
+def test_a_decoder_gives_the_mean_of_its_layers_at_first(sight: str) -> None:
+    model = tuned("gpt", sight)
+    body = model.body
+    tokens = torch.randint(1, 60, (2, 6))
+    streams: list[torch.Tensor] = []
+    hooks = [block.register_forward_pre_hook(lambda _, given: streams.append(given[0])) for block in body.blocks]  # type: ignore[union-attr, arg-type, return-value]
+    mask = "causal" if sight == "causal" else torch.ones(2, 1, 1, 6, dtype=torch.bool)
+    streams.append(body.hidden(tokens, mask=mask))  # type: ignore[operator]
+    for hook in hooks:
+        hook.remove()
+    expected = torch.stack([body.finish(stream) for stream in streams]).mean(dim=0)  # type: ignore[operator]
+    assert len(streams) == len(body.blocks) + 1  # type: ignore[arg-type]
+    assert_close(model.hidden(tokens, torch.zeros_like(tokens), torch.ones(2, 6, dtype=torch.bool)), expected)

@@ -151,8 +151,8 @@ class Perceptron(Decoder):
         for block in more:
             x = block(x)
         if isinstance(cache, StateCache):
-            seen = tokens if before is None else torch.cat([before, tokens], dim=1)
-            cache.advance((seen[:, max(0, seen.shape[1] - self.window + 1) :],), tokens.shape[1])
+            known = tokens if before is None else torch.cat([before, tokens], dim=1)
+            cache.advance((known[:, max(0, known.shape[1] - self.window + 1) :],), tokens.shape[1])
         return x
 
     def new_cache(self, batch: int, capacity: int) -> StateCache:

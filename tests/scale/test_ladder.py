@@ -96,3 +96,7 @@ def test_but_neither_much_more_nor_much_less_than_planned(left_s: float, part: f
     tokens = fit_last(ladder, terms(), left_s).steps[-1].tokens
     assert tokens == pytest.approx(part * ladder.steps[-1].tokens, rel=1e-2)
     assert tokens % terms().batch_tokens(tokens) == 0
+
+
+def test_a_number_of_tokens_that_asks_for_a_larger_batch_is_whole_in_that_one() -> None:
+    assert terms().whole_steps(999_999.0) == 1_001_472  # 977 steps of 1,024 would be 1,000,448, which asks for 2,048

@@ -83,7 +83,9 @@ class Terms:
     def whole_steps(self, tokens: float) -> int:
         """The next number of tokens that is full batches, so that what is asked is what is seen."""
         batch = self.batch_tokens(tokens)
-        return max(1, math.ceil(tokens / batch)) * batch
+        whole = max(1, math.ceil(tokens / batch)) * batch
+        # so many may ask for a larger batch
+        return whole if self.batch_tokens(whole) == batch else self.whole_steps(whole)
 
 
 def plan_ladder(sizes: Sequence[Size], terms: Terms, *, time_s: float, spent_s: float) -> Ladder:

@@ -130,6 +130,7 @@ def trainer(folder: Path, steps: int, out: Path, grouped: bool) -> float:
 
 
 def main() -> None:
+    """Runs both sides in turn, and prints and saves the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=150)

@@ -38,6 +38,11 @@ def flag(name: str, metavar: str | None, group: str, more: str = "") -> Any:
     return typer.Option(name, metavar=metavar, rich_help_panel=group, help=more, show_default=False)
 
 
+def parted(typed: str) -> list[str]:
+    """Names that commas or spaces part."""
+    return typed.replace(",", " ").split()
+
+
 def refusal(message: str) -> ConfigError:
     """The error with this message on one line, whatever characters were typed."""
     from atinuke.config import printable

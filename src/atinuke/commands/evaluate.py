@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from atinuke.flags import HOW_MUCH, OUTPUT, WHAT, Stage, flag
+from atinuke.flags import HOW_MUCH, OUTPUT, WHAT, Stage, flag, parted
 
 
 class EvaluateStage(Stage):
@@ -61,7 +61,7 @@ def evaluate(
     """Say how well the model in RUN predicts each TEXT: fewer bits per byte is better."""
     for name, typed in (("task", task), ("lm_eval", lm_eval)):
         if typed is not None:
-            context.params[name] = [each for each in typed.replace(",", " ").split() if each]
+            context.params[name] = parted(typed)
     from atinuke.config import build_settings
     from atinuke.evaluate.config import EvaluateConfig
 

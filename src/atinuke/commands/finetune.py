@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from atinuke.flags import HOW_LONG, OUTPUT, SETTINGS, WHAT, WHERE, Stage, flag, refusal
+from atinuke.flags import HOW_LONG, OUTPUT, SETTINGS, WHAT, WHERE, Stage, flag, parted, refusal
 
 
 class FinetuneStage(Stage):
@@ -79,7 +79,7 @@ def finetune(
             raise refusal(f"--fresh and --resume {resume} contradict each other; give one of them.")
         context.params["resume"] = "fresh"
     if task is not None:
-        context.params["task"] = [name for name in task.replace(",", " ").split() if name]
+        context.params["task"] = parted(task)
     from atinuke.config import build_settings
     from atinuke.tasks.config import FinetuneConfig
 

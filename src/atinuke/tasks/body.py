@@ -61,7 +61,7 @@ class Tuned(nn.Module):
         task: str,
         *marks: Tensor,
     ) -> Said:
-        """What the head of `task` makes of the vectors of the last block and of its own `marks`."""
+        """What the head of `task` makes of the vectors (`hidden`) and of its own `marks`."""
         return Said(task, self.heads[task](self.hidden(tokens, segments, is_token), is_token, *marks))
 
     def hidden(

@@ -36,7 +36,9 @@ class TaskConfig(Settings):
     split: str | None = Field(
         None, description="Split to score on when the run is done; none: dev, or those of the task."
     )
-    max_tokens: PositiveInt | None = Field(None, description="Longest row; none: 256, or what the network takes.")
+    max_tokens: PositiveInt | None = Field(
+        None, description="Longest row; none: as the task asks, or 256, or the context where that is more."
+    )
     sight: Literal["full", "causal"] = Field(
         "full", description="Decoders: see both sides of a token, or what is before."
     )

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from atinuke.data.batches.masking import SAMPLE, stream
 from atinuke.errors import SourceError
+from atinuke.generate.beam import evaluating
 from atinuke.tokenizers.tokenizer import Tokenizer
 from atinuke.train.scoring import TOKENS_PER_BATCH, Score
 
@@ -88,13 +89,8 @@ def pseudo_bits_per_byte(
     numbers = np.searchsorted(ends, sample, side="right")
     columns = [rows[number].columns[place - ends[number]] for number, place in zip(numbers, sample, strict=True)]
     asked = [(rows[number], int(column)) for number, column in zip(numbers, columns, strict=True)]
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad(), autocast or nullcontext():
-            nats = _score(model, asked, mask_id, tokenizer.end_id, batch_seqs or max(1, TOKENS_PER_BATCH // context))
-    finally:
-        model.train(was_training)
+    with evaluating(model), autocast or nullcontext():
+        nats = _score(model, asked, mask_id, tokenizer.end_id, batch_seqs or max(1, TOKENS_PER_BATCH // context))
     charged = 8 * math.log(2) * hidden_bytes
     score = Score(float(nats.mean()) * token_count + charged, byte_count, token_count, word_count)
     return _described(score, nats)
@@ -121,14 +117,9 @@ def pseudo_nats(
         nats[number] = 8 * math.log(2) * tokenizer.unknown_bytes(text)
     if not asked:
         return nats.tolist()
-    was_training = model.training
-    model.eval()
     longest = max(len(row.tokens) for row, _ in asked)
-    try:
-        with torch.no_grad():
-            found = _score(model, asked, mask_id, tokenizer.end_id, batch_seqs or max(1, TOKENS_PER_BATCH // longest))
-    finally:
-        model.train(was_training)
+    with evaluating(model):
+        found = _score(model, asked, mask_id, tokenizer.end_id, batch_seqs or max(1, TOKENS_PER_BATCH // longest))
     np.add.at(nats, owners, found)
     return nats.tolist()
 

@@ -1,5 +1,6 @@
 """Tasks whose answer is the name of a digit: one that was written, one that was said."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +23,9 @@ class _Digits(AnsweredTask):
     how = "atinuke train --examples FILES"
 
     @classmethod
+    @abstractmethod
     def files(cls, data: Path, split: str) -> str:
         """What --examples is given for a split. SourceError where it is not there."""
-        raise NotImplementedError
 
     @classmethod
     def lesson(cls, data: Path) -> DataConfig:

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from atinuke.data.archives import without_compression
 from atinuke.errors import SourceError
 from atinuke.run_folder import printable
 
-PACKED = (".gz", ".bz2", ".xz", ".zst")
 TABLES = (".tsv", ".csv", ".tab", ".jsonl")
 SAME = {"dev": ("dev", "val", "valid", "validation")}
 """What else a split is called."""
@@ -22,7 +22,7 @@ def find_pair_files(data: Path, split: str, sides: tuple[str, str] | None = None
     sides = named or sides
     if not folder.is_dir():
         raise SourceError(f"{printable(folder)} is no folder; expected one with files such as train.de and train.en.")
-    files = {_plain(path): path for path in sorted(folder.iterdir()) if path.is_file()}
+    files = {without_compression(path.name): path for path in sorted(folder.iterdir()) if path.is_file()}
     for name in SAME.get(split, (split,)):
         if sides is not None and all(f"{name}.{side}" in files for side in sides):
             return tuple(str(files[f"{name}.{side}"]) for side in sides)
@@ -42,8 +42,3 @@ def _parts(data: Path) -> tuple[Path, tuple[str, str] | None]:
     if found is None or data.is_dir():
         return data, None
     return Path(found[1]), (found[2], found[3])
-
-
-def _plain(path: Path) -> str:
-    """The name without what it is packed with."""
-    return path.stem if path.suffix in PACKED else path.name

@@ -1,5 +1,6 @@
 """Tasks whose answer is a text: a translation, a summary."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean
@@ -58,9 +59,9 @@ class _Written(AnsweredTask):
         return Scores(cls.metrics[0], values, counts), len(answers), answers
 
     @staticmethod
+    @abstractmethod
     def figures(written: Sequence[str], references: Sequence[str], say: Callable[[str], None]) -> dict[str, float]:
         """The official figures."""
-        raise NotImplementedError
 
 
 class Translation(_Written):

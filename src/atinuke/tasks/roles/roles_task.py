@@ -7,6 +7,7 @@ a predicate depends on the sentence and the predicate alone, so that nothing is 
 of both settings.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -228,9 +229,16 @@ class RoleLabelling(Task[Sentence]):
         return [prediction_of({**ours, **each}, each) for ours, each in zip(given, found, strict=True)]
 
     @classmethod
-    def _check_split(cls, split: str) -> None:
+    def read(cls, data: Path, split: str, notes: RowNotes) -> list[Sentence]:
+        """As the corpus has them."""
         if split not in cls.splits:
             raise ConfigError(f"{cls.title} has no split {printable(split)}; expected {', '.join(cls.splits)}.")
+        return cls.read_files(data, split, notes)
+
+    @staticmethod
+    @abstractmethod
+    def read_files(data: Path, split: str, notes: RowNotes) -> list[Sentence]:
+        """The sentences of the files of a split."""
 
 
 def _found(said: Sequence[Propositions], predictions: Sequence[Any]) -> list[Propositions]:
@@ -254,12 +262,7 @@ class Roles(RoleLabelling):
         "UD_English-EWT, fill its words into the .gold_skel files, and put train.gold_conll, dev.gold_conll and "
         "test.gold_conll (cells between tabs, plain or compressed) into --data."
     )
-
-    @classmethod
-    def read(cls, data: Path, split: str, notes: RowNotes) -> list[Sentence]:
-        """`SPLIT.gold_conll`."""
-        cls._check_split(split)
-        return read_ewt(data, split, notes)
+    read_files = staticmethod(read_ewt)
 
 
 class Roles05(RoleLabelling):
@@ -274,12 +277,7 @@ class Roles05(RoleLabelling):
         "make its words, and give the folder with train/words/*.words and train/props/*.props, and devel, test.wsj and "
         "test.brown likewise (plain or compressed), as --data."
     )
-
-    @classmethod
-    def read(cls, data: Path, split: str, notes: RowNotes) -> list[Sentence]:
-        """Files of words and of propositions."""
-        cls._check_split(split)
-        return read_conll05(data, split, notes)
+    read_files = staticmethod(read_conll05)
 
 
 class Roles12(RoleLabelling):
@@ -293,12 +291,7 @@ class Roles12(RoleLabelling):
         "words in with the scripts there, and give the folder with train/…/english/…/*.v4_gold_conll, and development "
         "and test likewise (or train.english.v4_gold_conll …), as --data."
     )
-
-    @classmethod
-    def read(cls, data: Path, split: str, notes: RowNotes) -> list[Sentence]:
-        """All `*gold_conll` of the split."""
-        cls._check_split(split)
-        return read_conll12(data, split, notes)
+    read_files = staticmethod(read_conll12)
 
 
 # --- The same, with predicates to be found ---

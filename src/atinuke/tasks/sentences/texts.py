@@ -7,6 +7,7 @@ from itertools import count
 from math import isfinite
 from pathlib import Path
 
+from atinuke.data.archives import COMPRESSIONS
 from atinuke.data.documents import shown
 from atinuke.data.rows import RowNotes
 from atinuke.durable import printable
@@ -15,7 +16,7 @@ from atinuke.tasks.sentences.described import DataFile, Dataset, Layout
 from atinuke.tasks.task import Spot
 from atinuke.tasks.tsv import read_json_lines, read_tsv
 
-COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst")
+COMPRESSED = ("", *COMPRESSIONS)
 """What may follow the name of a file."""
 
 Answer = str | float

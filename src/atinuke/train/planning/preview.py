@@ -7,7 +7,13 @@ from typing import Any
 import torch
 
 from atinuke.errors import ConfigError
-from atinuke.machine import available_memory_bytes, probe_machine, process_started_s, resolve_device
+from atinuke.machine import (
+    available_memory_bytes,
+    keep_freed_memory,
+    probe_machine,
+    process_started_s,
+    resolve_device,
+)
 from atinuke.models import build_model
 from atinuke.models.config import ModelConfig, saved_network
 from atinuke.train.config import TrainConfig
@@ -49,6 +55,7 @@ def preview(cfg: TrainConfig, display: Display) -> Preview:
             f"atinuke plan is for SOURCE texts, and this run learns from {kind.task}, whose sizes are fixed recipes; "
             "see them with atinuke train --dry-run."
         )
+    keep_freed_memory()  # as training does, and steps are timed as they will be
     device = resolve_device(cfg.device)
     machine = probe_machine(device, cfg.out.parent if cfg.out is not None else Path())
     # the run that is planned would begin with this process, and have to start as this one did

@@ -21,6 +21,7 @@ LONGEST_TIMED_S = 2.0
 """A step that is foretold to take longer is not timed whole."""
 FORETOLD_PART = 0.3
 """Of the machine's fastest matrix products, for that foretelling."""
+WARM_UP_STEPS = 2
 
 
 def step_timer(
@@ -60,13 +61,17 @@ def step_timer(
 
 
 def measure_step_s(step: Callable[[], object], *, at_most_s: float) -> float:
-    """Seconds of one training step: the middle one of a few after two to warm up, for about `at_most_s` in all."""
+    """Seconds of one training step: the middle one of a few after two to warm up, for about `at_most_s` in all.
+
+    Of slow steps there is one after the two, however long they took: the first ones of a large batch take memory that
+    the process never had, page by page, and were measured at a third of the speed of those that follow.
+    """
     started_s = time.perf_counter()
     times: list[float] = []
     while len(times) < 4 or (time.perf_counter() - started_s < at_most_s and len(times) < 12):
         before_s = time.perf_counter()
         step()
         times.append(time.perf_counter() - before_s)
-        if len(times) >= 2 and time.perf_counter() - started_s > 3 * at_most_s:
+        if len(times) > WARM_UP_STEPS and time.perf_counter() - started_s > 3 * at_most_s:
             break
-    return statistics.median(times[2:] or times)
+    return statistics.median(times[WARM_UP_STEPS:])

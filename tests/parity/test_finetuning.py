@@ -71,11 +71,12 @@ def test_twenty_steps_have_the_losses_of_transformers(kind: str, tmp_path: Path)
     head: nn.Module
     if kind == "class":
         pooled_head = PooledHead(32, CLASSES, 0.0)
-        pooled_head.pool_first()
+        pooled_head.reduce()
         pooled_head.out.load_state_dict(theirs.classifier.state_dict())  # type: ignore[union-attr, operator]
         head = pooled_head
     else:
         spans = SpanHead(32, 0.0, is_masked=False)
+        spans.reduce()
         spans.tokens.out.load_state_dict(theirs.qa_outputs.state_dict())  # type: ignore[union-attr, operator]
         head = spans
     ours = Tuned(found.build(), {"t": head})

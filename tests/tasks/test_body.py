@@ -54,7 +54,7 @@ def test_an_encoder_and_decoder_is_refused() -> None:
 
 def test_pooling_the_first_position_alone_reads_nothing_else() -> None:
     head = PooledHead(4, 2, 0.0)
-    head.pool_first()
+    head.reduce()
     hidden = torch.randn(2, 3, 4)
     other = hidden.clone()
     other[:, 1:] = 0
@@ -104,7 +104,7 @@ class TestPairHead:
         self, pair: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
     ) -> None:
         head = PairHead(8, 3, 0.0)
-        head.pool_first()
+        head.reduce()
         assert {name.partition(".")[0] for name, _ in head.named_parameters()} == {"pooler", "out"}
         assert head(*pair).shape == (2, 3)
 

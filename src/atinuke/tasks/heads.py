@@ -7,17 +7,28 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from atinuke.models.layers.dropout import Dropout
+from atinuke.models.layers.recurrent import RecurrentLayer
 
 INITIAL_SPREAD = 0.02
+FLOOR = -1e9
+"""Score of what is not compared."""
 
 
-class PooledHead(nn.Module):
+class Reducible(nn.Module):
+    """A head that has a smaller form, the one that BERT is published with."""
+
+    def reduce(self) -> None:
+        """From now on it is as BERT's, for networks that learned elsewhere what the larger form is to find out."""
+        raise NotImplementedError
+
+
+class PooledHead(Reducible):
     """A row → `outputs` numbers: logits of classes, or a number itself.
 
         U dropout(tanh(P [x_0 ; mean x ; max x]))      x_0: the first position; mean and maximum over all tokens
 
     BERT pools the first position alone (Devlin et al. 2019, §3.2), which an encoder that judged pairs of sentences has
-    learned to fill: after `pool_first` P reads x_0 alone, as transformers' BertForSequenceClassification does.
+    learned to fill: after `reduce` P reads x_0 alone, as transformers' BertForSequenceClassification does.
     """
 
     reads: ClassVar[int] = 3
@@ -31,7 +42,7 @@ class PooledHead(nn.Module):
         self.out = nn.Linear(width, outputs)
         start_small(self)
 
-    def pool_first(self) -> None:
+    def reduce(self) -> None:
         """From now on x_0 alone is read."""
         width = self.pooler.out_features
         self.pooler = nn.Linear(width, width)
@@ -72,9 +83,9 @@ class PairHead(PooledHead):
         start_small(self)
         nn.init.normal_(self.align.weight, std=width**-0.5)
 
-    def pool_first(self) -> None:
+    def reduce(self) -> None:
         """From now on x_0 alone is read."""
-        super().pool_first()
+        super().reduce()
         del self.align, self.compare
 
     def read(
@@ -87,7 +98,7 @@ class PairHead(PooledHead):
         scores = (units @ units.transpose(1, 2)).float() / units.shape[-1] ** 0.5
         is_other = (first[:, :, None] & second[:, None, :]) | (second[:, :, None] & first[:, None, :])
         # a finite floor: rows of padding have no other text, and their softmax has to be a number all the same
-        shares = scores.masked_fill(~is_other, -1e9).softmax(dim=-1).to(hidden.dtype)
+        shares = scores.masked_fill(~is_other, FLOOR).softmax(dim=-1).to(hidden.dtype)
         other = shares @ hidden
         y = self.compare(torch.cat([hidden, other, hidden - other, hidden * other], dim=-1)).relu()
         sides = [pool(y, side) for side in (first, second) for pool in (_mean, _maximum)]
@@ -106,6 +117,27 @@ class TokenHead(nn.Module):
     def forward(self, hidden: Float[Tensor, "B T D"]) -> Float[Tensor, "B T outputs"]:
         """Of each token."""
         return self.out(self.dropout(hidden))
+
+
+class BothWays(nn.Module):
+    """(B, n, F) → (B, n, 2 H): an LSTM over each row, and one from its end, of states (H) side by side."""
+
+    def __init__(self, input_dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.onward = RecurrentLayer(input_dim, hidden_dim, "lstm")
+        self.back = RecurrentLayer(input_dim, hidden_dim, "lstm")
+
+    def forward(self, x: Float[Tensor, "B n F"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B n H2"]:
+        """In float32. A row is turned around within its own length, so that padding comes last both times."""
+        places = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
+        length = lengths[:, None]
+        turned = torch.where(places < length, length - 1 - places, places)[..., None]
+        # float32, as a recurrent layer adds up its roundings; and not every CPU has the layer in bfloat16
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            onward, _ = self.onward(x)
+            backward, _ = self.back(x.gather(1, turned.expand_as(x)))
+        return torch.cat([onward, backward.gather(1, turned.expand_as(backward))], dim=-1)
 
 
 def _mean(x: Float[Tensor, "B T D"], counts: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:

@@ -19,7 +19,7 @@ from atinuke.run_folder import RunFolder, printable, read_json
 from atinuke.tasks.base import open_reader
 from atinuke.tasks.body import Tuned, width_of
 from atinuke.tasks.config import FinetuneConfig
-from atinuke.tasks.heads import PooledHead
+from atinuke.tasks.heads import PooledHead, Reducible
 from atinuke.tasks.lora import add_lora
 from atinuke.tasks.registry import find_task
 from atinuke.tasks.task import Task
@@ -44,9 +44,9 @@ def build_tuned(network: ModelConfig, cfg: FinetuneConfig, tasks: Mapping[str, T
     body = build_model(network)
     heads = {name: task.head(width_of(network), cfg.task.head_dropout) for name, task in tasks.items()}
     for head in heads.values():
-        # the pooler of a BERT from elsewhere has judged pairs for weeks; that of an hour here has not
-        if isinstance(head, PooledHead) and isinstance(body, Bert) and cfg.task.init is not None:
-            head.pool_first()
+        # a BERT from elsewhere has compared texts for weeks; one of an hour here has not
+        if isinstance(head, Reducible) and isinstance(body, Bert) and cfg.task.init is not None:
+            head.reduce()
     model = Tuned(body, heads, cfg.task.sight)
     rank = cfg.task.lora.rank
     if rank is not None:

@@ -25,12 +25,43 @@ def test_tokens_that_no_answer_can_have_get_no_probability() -> None:
     assert (logits.softmax(dim=1)[is_out] == 0).all()
     span_loss(logits, (torch.tensor([2, 0]), torch.tensor([3, 0]))).backward()
     assert hidden.grad is not None
-    assert (hidden.grad[is_out] == 0).all() and (hidden.grad[~is_out].abs().sum(dim=-1) > 0).all()
+    is_read = hidden.grad.abs().sum(dim=-1) > 0
+    assert is_read[IS_TOKEN].all() and not is_read[~IS_TOKEN].any()
 
 
-def test_unmasked_logits_are_those_of_the_matrix_alone() -> None:
+def test_each_token_is_read_beside_what_it_finds_in_the_question_and_its_neighbours() -> None:
+    torch.manual_seed(0)
+    head = SpanHead(8, 0.0, hidden_dim=3)
+    hidden = torch.randn(2, 5, 8)
+    logits = head(hidden, IS_TOKEN, BEGINS, BEGINS)
+    both = torch.nn.LSTM(3, 3, batch_first=True, bidirectional=True)
+    names = [name for name, _ in both.named_parameters()]
+    parts = [*head.both_ways.onward.kernel.parameters(), *head.both_ways.back.kernel.parameters()]
+    both.load_state_dict(dict(zip(names, parts, strict=True)))
+    for x, is_token, begins, said in zip(hidden, IS_TOKEN, BEGINS, logits, strict=True):
+        x, asked = x[is_token], x[is_token & (begins < 0)]
+        rows = []
+        for each in x:
+            assert head.align is not None
+            scores = (asked @ head.align.weight.T) @ (head.align.weight @ each) / 8**0.5
+            found = scores.softmax(dim=0) @ asked
+            rows.append(head.compare(torch.cat([each, found, each * found, scores.max()[None]])))
+        h = torch.nn.functional.gelu(torch.stack(rows))
+        expected = head.tokens.out(torch.cat([both(h[None])[0][0], h], dim=-1))
+        is_answer = begins[is_token] >= 0
+        torch.testing.assert_close(said[is_token][is_answer], expected[is_answer].log_softmax(dim=0))
+
+
+def test_a_row_without_a_question_is_answered_with_numbers() -> None:
+    head = SpanHead(8, 0.0)
+    begins = torch.where(IS_TOKEN, 0, -1)
+    assert head(torch.randn(2, 5, 8), IS_TOKEN, begins, begins).isfinite().all()
+
+
+def test_unmasked_logits_of_the_reduced_head_are_those_of_the_matrix_alone() -> None:
     torch.manual_seed(0)
     head = SpanHead(8, 0.0, is_masked=False)
+    head.reduce()
     hidden = torch.randn(2, 5, 8)
     logits = head(hidden, IS_TOKEN, BEGINS, BEGINS)
     torch.testing.assert_close(logits, hidden @ head.tokens.out.weight.T + head.tokens.out.bias)

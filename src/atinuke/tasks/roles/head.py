@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from atinuke.models.layers.dropout import Dropout
-from atinuke.models.layers.recurrent import RecurrentLayer
+from atinuke.tasks.heads import BothWays
 
 HIDDEN = 128
 FAR = 20
@@ -41,8 +41,7 @@ class RoleHead(nn.Module):
         self.product = nn.Linear(2 * width, hidden_dim, bias=False)
         # distances −FAR … FAR, and one for rows without a predicate
         self.distance = nn.Embedding(2 * FAR + 2, hidden_dim)
-        self.onward = RecurrentLayer(hidden_dim, hidden_dim, "lstm")
-        self.back = RecurrentLayer(hidden_dim, hidden_dim, "lstm")
+        self.both_ways = BothWays(hidden_dim, hidden_dim)
         self.out = nn.Linear(3 * hidden_dim, tags)
         nn.init.normal_(self.distance.weight, std=DISTANCE_SPREAD)
         nn.init.normal_(self.out.weight, std=INITIAL_SPREAD)
@@ -64,20 +63,8 @@ class RoleHead(nn.Module):
         steps = torch.arange(words.shape[1], device=words.device) - predicate[:, 2:]  # (B, n)
         distance = torch.where(is_marked, steps.clamp(-FAR, FAR) + FAR, 2 * FAR + 1)
         x = F.gelu(word + word * self.product(marked) + self.predicate(marked) + self.distance(distance))
-        y = torch.cat([self._both_ways(x, (words >= 0).sum(dim=1)), x], dim=-1)
+        y = torch.cat([self.both_ways(x, (words >= 0).sum(dim=1)), x], dim=-1)
         return self.out(self.dropout(y))
-
-    def _both_ways(self, x: Float[Tensor, "B n F"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B n F2"]:
-        """[onward ; backward]. A row is turned around within its own length, so that padding comes last both times."""
-        places = torch.arange(x.shape[1], device=x.device).expand(len(x), -1)
-        length = lengths[:, None]
-        turned = torch.where(places < length, length - 1 - places, places)[..., None].expand_as(x)
-        # float32, as a recurrent layer adds up its roundings; and not every CPU has the layer in bfloat16
-        with torch.autocast(x.device.type, enabled=False):
-            x = x.float()
-            onward, _ = self.onward(x)
-            backward, _ = self.back(x.gather(1, turned))
-        return torch.cat([onward, backward.gather(1, turned)], dim=-1)
 
 
 def _vectors(hidden: Float[Tensor, "B T D"], places: Int[Tensor, "B n"]) -> Float[Tensor, "B n D"]:

@@ -139,3 +139,58 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
 def test_evaluating_needs_a_tuned_run(run: Path, reviews: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(run), "--task", "text-class", "--data", str(reviews)]) == 2
     assert "was not tuned for a task" in capsys.readouterr().err
+
+
+def sst2(folder: Path) -> Path:
+    """SST-2 as GLUE publishes it: the test split has numbers instead of labels."""
+    folder.mkdir()
+    words = [(word, int(label == "good")) for label, each in WORDS.items() for word in each]
+    rows = [f"a {word} film {number}\t{answer}" for number in range(9) for word, answer in words]
+    for split, part in (("train", rows[6:]), ("dev", rows[:6])):
+        (folder / f"{split}.tsv").write_text("\n".join(["sentence\tlabel", *part, ""]), encoding="utf-8")
+    asked = [f"{number}\ta {word} film" for number, word in enumerate(WORDS["good"])]
+    (folder / "test.tsv").write_text("\n".join(["index\tsentence", *asked, ""]), encoding="utf-8")
+    return folder
+
+
+def test_a_split_whose_answers_are_kept_elsewhere_gives_predictions_to_hand_in(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = sst2(tmp_path / "SST-2"), tmp_path / "tuned"
+    command = ["finetune", str(run), "--task", "sst2", "--data", str(data), "--out", str(out), "--device", "cpu"]
+    assert main([*command, "--steps", "2", "--split", "test"]) == 0
+    said = capsys.readouterr()
+    assert "its answers are not here" in said.out + said.err
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["score"] is None and summary["scores"] == {}
+    place = out / "scores" / "sst2-test"
+    (predicted,) = place.iterdir()
+    assert len(predicted.read_text().splitlines()) == 4  # a header and three predictions
+    predicted.unlink()
+    assert main(["evaluate", str(out), "--task", "sst2", "--data", str(data), "--split", "test"]) == 0
+    assert str(place) in capsys.readouterr().out and predicted.is_file()
+    assert main(["evaluate", str(out), "--task", "sst2", "--data", str(data)]) == 0
+    assert "accuracy" in capsys.readouterr().out
+
+
+def test_what_was_learned_from_is_not_scored_on_unasked(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = squad(tmp_path / "mine.json")
+    command = ["finetune", str(run), "--task", "squad", "--data", str(data), "--steps", "1"]
+    assert main([*command, "--out", str(tmp_path / "tuned"), "--device", "cpu", "--quiet"]) == 2
+    assert "the same questions to train and to score on (dev)" in capsys.readouterr().err
+    assert main([*command, "--out", str(tmp_path / "asked"), "--device", "cpu", "--quiet", "--split", "train"]) == 0
+
+
+def squad(path: Path) -> Path:
+    """One paragraph and two questions."""
+    context = "The wall is red. The door is green."
+    asked = [("a", "What is red?", "The wall"), ("b", "What is green?", "The door")]
+    questions = [
+        {"id": name, "question": text, "answers": [{"text": answer, "answer_start": context.index(answer)}]}
+        for name, text, answer in asked
+    ]
+    article = {"title": "t", "paragraphs": [{"context": context, "qas": questions}]}
+    path.write_text(json.dumps({"version": "1.1", "data": [article]}), encoding="utf-8")
+    return path

@@ -11,7 +11,7 @@ from atinuke.data.rows import RowNotes
 from atinuke.durable import printable
 from atinuke.errors import ConfigError, RunFolderError
 from atinuke.evaluate.config import EvaluateConfig
-from atinuke.generate.loading import load_trained
+from atinuke.generate.loading import find_run, load_trained
 from atinuke.tasks.choices import max_tokens_of
 from atinuke.tasks.probability.scorers import scorer_for
 from atinuke.tasks.registry import (
@@ -22,7 +22,7 @@ from atinuke.tasks.registry import (
     find_probability_task,
     find_task,
 )
-from atinuke.tasks.scoring import keep_answers, score_answered, score_task, told
+from atinuke.tasks.scoring import keep_answers, no_figures, score_answered, score_task, told
 from atinuke.tasks.task import Described, Task
 from atinuke.tasks.tuned import TunedRun, load_tuned
 
@@ -46,7 +46,7 @@ def score_tasks(cfg: EvaluateConfig) -> str:
             scored += _score_tuned(tuned, name, cfg)
     if cfg.as_json:
         return "\n".join(json.dumps(each) for each in scored)
-    return "\n".join(_line(each) for each in scored)
+    return "\n".join(_line(each, cfg) for each in scored)
 
 
 def _score_tuned(tuned: TunedRun, name: str, cfg: EvaluateConfig) -> list[dict[str, Any]]:
@@ -139,7 +139,10 @@ def _print(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _line(scored: dict[str, Any]) -> str:
+def _line(scored: dict[str, Any], cfg: EvaluateConfig) -> str:
+    if not scored["values"]:
+        assert cfg.run is not None
+        return no_figures(scored, find_run(cfg.run))
     figures = "  ".join(f"{key} {value:.2f}" for key, value in scored["values"].items())
     counts = ", ".join(f"{value:,} {key}" for key, value in scored["counts"].items())
     paper = ""

@@ -1,7 +1,6 @@
 """What a tuned run is not told: rates by what it begins with, and no more time than its passes take."""
 
 import math
-import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -57,22 +56,28 @@ def resolve(cfg: FinetuneConfig, base: Base, bench: Workbench) -> FinetuneConfig
     )
 
 
-def within_passes(lesson: "TaskLesson", cfg: FinetuneConfig, passes: float, per_pass: int, bench: Workbench) -> float:
-    """The time budget, or less where the passes need less; ConfigError where nothing of it is left."""
+def within_passes(lesson: "TaskLesson", cfg: FinetuneConfig, passes: float, bench: Workbench) -> float:
+    """The time budget, or less where the passes need less; ConfigError where nothing of it is left.
+
+    A step takes time by its tokens, and few steps are timed: so it is tokens that are counted.
+    """
     assert cfg.budget.time_s is not None
     with torch.random.fork_rng(devices=[]):
         model = lesson.build()
         engine = Engine.build(model, cfg, lesson.objective, bench.device, bench.machine)
         source = lesson.batches(bench.device)
         model.train()
-        seconds = []
+        seconds, tokens = [], []
         for number in range(TIMED_STEPS):
+            batch = source.batch(number)
             began_s = time.perf_counter()
-            engine.step_on(source.batch(number))
+            engine.step_on(batch)
             seconds.append(time.perf_counter() - began_s)
+            tokens.append(batch.target_count)
             if bench.clock.elapsed_s() > 0.9 * cfg.budget.time_s:
                 raise used_up(cfg, bench.clock)
-    needed_s = bench.clock.elapsed_s() + max(LEAST_S, ROOM * passes * per_pass * statistics.mean(seconds[1:]))
+    per_token_s = sum(seconds[1:]) / sum(tokens[1:])
+    needed_s = bench.clock.elapsed_s() + max(LEAST_S, ROOM * passes * lesson.tokens_per_pass * per_token_s)
     if needed_s < cfg.budget.time_s:
         bench.display.say(f"{passes:g} passes over the training data take about {needed_s:.0f} s; it ends after them.")
     return min(needed_s, cfg.budget.time_s)

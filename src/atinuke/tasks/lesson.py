@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from atinuke.data.batches.batch import BatchSource
 from atinuke.data.rows import RowNotes
-from atinuke.durable import read_json, to_json, write_atomic
+from atinuke.durable import printable, read_json, to_json, write_atomic
 from atinuke.errors import ConfigError
 from atinuke.models.config import saved_network
 from atinuke.run_folder import RunFolder
@@ -22,7 +22,7 @@ from atinuke.tasks.choices import in_passes, max_tokens_of, resolve, within_pass
 from atinuke.tasks.config import FinetuneConfig
 from atinuke.tasks.registry import find_task
 from atinuke.tasks.rows import TaskBatches, TaskRows
-from atinuke.tasks.scoring import score_task
+from atinuke.tasks.scoring import no_figures, score_task
 from atinuke.tasks.task import Row, Task
 from atinuke.tasks.tuned import build_tuned, load_body
 from atinuke.tokenizers.reading import Reader
@@ -31,10 +31,10 @@ from atinuke.train.lessons.lesson import Autocast, Lesson, Workbench, mean_nats,
 from atinuke.train.objectives import Objective
 from atinuke.train.progress import Display
 
-HELD_OUT_SHARE = 0.05
-MOST_HELD_OUT = 500
-FEWEST = 20
-"""Of fewer training examples none is held out: what is kept is then what was learned last."""
+HELD_OUT_SHARE = 0.02
+MOST_HELD_OUT = 200
+FEWEST = 50
+"""Of fewer training examples none is held out."""
 ESTIMATED_BATCHES = 16
 
 
@@ -58,11 +58,15 @@ class TaskLesson(Lesson):
     tasks: Mapping[str, Task[Any]]
     train: Mapping[str, TaskRows]
     held_out: Mapping[str, TaskRows]
-    """Rows of training examples that are not trained on: they choose which checkpoint is kept."""
+    """Rows of training examples that are not trained on: their loss shows how far learning has become learning by
+    heart."""
     scored: Mapping[str, Mapping[str, list[Any]]]
     folder: RunFolder
 
     task: ClassVar[str] = "task"
+    keeps_best: ClassVar[bool] = False
+    """What was learned last is kept. The loss of held-out examples is lowest long before the figures of a task are at
+    their best: a network that learns by heart is too sure of itself before it is wrong more often (docs/lab.md)."""
 
     def micro_batch_seqs(self, bench: Workbench) -> int | None:
         """As asked: batches of tasks are small, and documents cannot be parted."""
@@ -92,6 +96,12 @@ class TaskLesson(Lesson):
             splits = (cfg.task.split,) if cfg.task.split is not None else task.scored
             train[name] = _read(task, cfg, "train", display)
             scored[name] = {split: _read(task, cfg, split, display) for split in splits}
+            for split, examples in scored[name].items():
+                if split != "train" and examples == train[name]:
+                    raise ConfigError(
+                        f"{printable(data)} has the same {task.items} to train and to score on ({split}); give "
+                        f"the folder that holds both splits, or score on what was learned by --split train. {task.fetch}"
+                    )
             display.say(
                 f"{task.title}: {len(train[name]):,} {task.items} to learn from, "
                 + ", ".join(f"{len(each):,} of {split}" for split, each in scored[name].items())
@@ -121,7 +131,7 @@ class TaskLesson(Lesson):
         passes, per_pass = _passes(cfg, tasks), lesson._batches(torch.device("cpu")).batches_per_epoch
         facts: dict[str, Any] = {"passes": passes, "batches_per_pass": per_pass}
         if cfg.budget.time_s is not None:
-            facts["time_s"] = within_passes(lesson, cfg, passes, per_pass, bench)
+            facts["time_s"] = within_passes(lesson, cfg, passes, bench)
         write_atomic(plan_path(folder), to_json(facts))
         return replace(lesson, facts=facts)._with_budget()
 
@@ -195,9 +205,9 @@ class TaskLesson(Lesson):
         return loss
 
     @property
-    def keeps_best(self) -> bool:
-        """Where training examples were held out for it."""
-        return any(given.rows for given in self.held_out.values())
+    def tokens_per_pass(self) -> int:
+        """Of all rows that are trained on, padding left out."""
+        return sum(len(row) for given in self.train.values() for row in given.rows)
 
     def batches(self, device: torch.device) -> BatchSource:
         return self._batches(device)
@@ -212,7 +222,6 @@ class TaskLesson(Lesson):
         return mean_nats([source.batch(number) for number in range(count)], self.objective, autocast)
 
     def summary(self, tokens: int) -> dict[str, Any]:
-        per_pass = sum(len(row) for given in self.train.values() for row in given.rows)
         return {
             "sources": [str(self.cfg.data_of(name)) for name in self.tasks],
             "tasks": list(self.tasks),
@@ -220,7 +229,7 @@ class TaskLesson(Lesson):
             "from_scratch": self.cfg.task.from_scratch,
             "tokenizer": None,
             "train_bytes": None,
-            "epochs": round(tokens / per_pass, 3),
+            "epochs": round(tokens / self.tokens_per_pass, 3),
             "data": {
                 "train_rows": sum(len(given.rows) for given in self.train.values()),
                 "held_out_rows": sum(len(given.rows) for given in self.held_out.values()),
@@ -237,7 +246,12 @@ class TaskLesson(Lesson):
                 scored = score_task(
                     model, task, split, examples, self.reader, max_tokens_of(self.cfg, task), nullcontext, self.folder
                 )
-                found[f"{name}-{split}"] = scored
+                if scored["values"]:
+                    found[f"{name}-{split}"] = scored
+                else:
+                    display.say(no_figures(scored, self.folder))
+        if not found:
+            return {"score": None, "scores": {}, "samples": []}
         first = next(iter(found.values()))
         note = "; ".join(f"{each['title']}, {each['split']}: {each['items']}" for each in found.values())
         score = {"name": first["main"], "value": first["values"][first["main"]], "is_better": "higher", "note": note}
@@ -269,7 +283,7 @@ def _rows(task: Task[Any], examples: Sequence[Any], reader: Reader, max_tokens: 
 
 
 def _held_out(count: int, seed: int) -> set[int]:
-    """Numbers of the examples that choose a checkpoint and are not trained on."""
+    """Numbers of the examples that are not trained on."""
     if count < FEWEST:
         return set()
     bits = np.random.Philox(key=np.array([seed % 2**64, count], dtype=np.uint64))

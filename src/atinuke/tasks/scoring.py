@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from atinuke.durable import make_folder, printable, to_json, write_atomic
-from atinuke.errors import SourceError
 from atinuke.generate.loading import TrainedRun
 from atinuke.run_folder import RunFolder
 from atinuke.tasks.answered.task import AnsweredTask
 from atinuke.tasks.body import Tuned
 from atinuke.tasks.predicting import predict
-from atinuke.tasks.task import Described, E, Scores, Task
+from atinuke.tasks.task import Described, E, NoAnswersError, Scores, Task
 from atinuke.tokenizers.reading import Reader
 from atinuke.train.lessons.lesson import Autocast
 
@@ -27,7 +26,10 @@ def score_task(
     autocast: Autocast,
     folder: RunFolder,
 ) -> dict[str, Any]:
-    """The scores of a split as JSON; beside the predictions in `scores/TASK-SPLIT/` of the run."""
+    """The scores of a split as JSON; beside the predictions in `scores/TASK-SPLIT/` of the run.
+
+    Where the answers are kept elsewhere there are no values, the predictions being what is wanted.
+    """
     predictions = predict(model, task, examples, reader, max_tokens, autocast)
     return keep_scores(folder.scores / f"{task.name}-{split}", task, split, examples, predictions)
 
@@ -35,17 +37,27 @@ def score_task(
 def keep_scores(
     place: Path, task: Task[E], split: str, examples: Sequence[E], predictions: Sequence[Any]
 ) -> dict[str, Any]:
-    """Scores predictions; writes them in the official format, and scores.json beside them."""
+    """Scores predictions; writes them in the official format, and scores.json beside them where there are figures."""
     make_folder(place)
     files = task.write_predictions(place, examples, predictions)
     try:
         scores = task.score(examples, predictions)
-    except SourceError as error:  # the answers of a test split are kept elsewhere, and predictions are what is wanted
-        raise SourceError(f"{error} The predictions are in {printable(place)}.") from error
+    except NoAnswersError:
+        scores = Scores(task.metrics[0], {})
     scored = told(task, split, scores, len(examples))
     scored["predictions"] = [path.name for path in files]
-    write_atomic(place / "scores.json", to_json(scored))
+    if scores.values:
+        write_atomic(place / "scores.json", to_json(scored))
     return scored
+
+
+def no_figures(scored: Mapping[str, Any], folder: RunFolder) -> str:
+    """What is said of a split whose answers are kept elsewhere."""
+    place = folder.scores / f"{scored['task']}-{scored['split']}"
+    return (
+        f"{scored['title']}, {scored['split']}, {scored['items']}: its answers are not here, so there are no figures; "
+        f"the predictions to hand in are in {printable(place)}."
+    )
 
 
 def keep_answers(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from atinuke.data.rows import RowNotes
+from atinuke.errors import SourceError
 from atinuke.tokenizers.reading import Reader
 
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ class Row:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+class NoAnswersError(SourceError):
+    """A split whose answers are kept elsewhere: there are predictions, and nothing to score them with."""
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,8 @@ class BudgetConfig(Settings):
 
     time_s: PositiveFloat | None = Field(
         None,
-        description="Wall clock from process start to saved model, such as 90s, 10m, 1h30m; none of the three: 2m.",
+        description="Wall clock from process start to saved model, such as 90s, 10m, 1h30m; none of the three: 2m, or "
+        "the passes of a task.",
     )
     steps: PositiveInt | None = Field(None, description="Optimizer steps.")
     tokens: PositiveInt | None = Field(None, description="Training tokens seen.")

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from numpy.typing import NDArray
 
 from atinuke.data.rows import RowNotes
-from atinuke.errors import ConfigError, SourceError
+from atinuke.errors import ConfigError
 from atinuke.tasks.sentences.answers import Answers, Labels, Ratings, published
 from atinuke.tasks.sentences.described import Dataset, Submission
 from atinuke.tasks.sentences.predictions import read_submission, write_submission
 from atinuke.tasks.sentences.texts import Answer, TextExample, read_split
-from atinuke.tasks.task import Row, Scores, Task
+from atinuke.tasks.task import NoAnswersError, Row, Scores, Task
 from atinuke.tokenizers.reading import Ids, Reader
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class SentenceTask(Task[TextExample]):
         return [said[number] for number in range(len(examples))]
 
     def score(self, examples: Sequence[TextExample], predictions: Sequence[Any]) -> Scores:
-        """Over the examples whose answers are published. SourceError where none are, as in GLUE's test splits."""
+        """Over the examples whose answers are published. NoAnswersError where none are, as in GLUE's test splits."""
         self.check(examples)
         gold: list[Answer] = []
         found: list[Answer] = []
@@ -81,7 +81,7 @@ class SentenceTask(Task[TextExample]):
                 found.append(prediction)
         if not gold:
             where = f"{examples[0].spot.file} has" if examples else "There are"
-            raise SourceError(
+            raise NoAnswersError(
                 f"{where} no answers of {self.title} to score with. Hand the predictions in where they are kept, or "
                 "score another split."
             )

@@ -7,6 +7,8 @@ from torch.testing import assert_close
 
 from atinuke.models import Atinuke, AtinukePaper
 from atinuke.models.config import PictureConfig
+from atinuke.tasks.body import Tuned
+from atinuke.tasks.heads import PooledHead
 from atinuke.train.optimizers import Muon, block_matrices, build_optimizers, orthogonalise, scale_learning_rates
 
 
@@ -173,3 +175,27 @@ def test_every_parameter_has_exactly_one_owner(kind: str) -> None:
     scale_learning_rates(optimizers, 0.5)
     rates = {group["lr"] for optimizer in optimizers for group in optimizer.param_groups}
     assert rates == ({0.05, 0.1} if kind == "muon" else {0.05})
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_tables_and_heads_of_tasks_have_rates_of_their_own(kind: str) -> None:
+    model = Tuned(Atinuke(11, 16, 16, 32, 2, 2), {"task": PooledHead(16, 2, 0.0)})
+    optimizers = build_optimizers(
+        model,
+        kind,  # type: ignore[arg-type]
+        lr=0.1,
+        matrix_lr=0.1,
+        embedding_lr=0.2,
+        head_lr=0.3,
+        betas=(0.9, 0.95),
+        momentum=0.9,
+        weight_decay=0.0,
+        polar_dtype=torch.float32,
+    )
+    rates = {
+        id(p): group["lr"] for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]
+    }
+    for name, parameter in model.named_parameters():
+        expected = 0.3 if name.startswith("heads.") else 0.2 if name == "body.embedding.weight" else 0.1
+        assert rates.pop(id(parameter)) == expected, name
+    assert not rates

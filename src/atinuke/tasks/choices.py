@@ -27,6 +27,8 @@ LEAST_S = 2.0
 """Passes over a handful of examples are granted as much, or the time were used up before the first step."""
 RATES = {"scratch": 1e-3, "run": 5e-4, "hub": 3e-5, "lora": 4e-4}
 """Peak of AdamW, by what a run begins with (docs/lab.md)."""
+HEAD_RATES = {"scratch": 1e-3, "run": 1e-3, "hub": 3e-4, "lora": 4e-4}
+"""Heads begin with fresh weights, whatever the network begins with."""
 
 TABLE_FASTER = 20
 """A run's table of tokens was learned at a high rate and is large: at that of the rest it would hardly move."""
@@ -36,11 +38,13 @@ def resolve(cfg: FinetuneConfig, base: Base, bench: Workbench) -> FinetuneConfig
     """`cfg` without open choices, but for the budget. Sizes are those of the base; its dropout may be set."""
     given = cfg.model.model_dump(include={"dropout", "pair_dropout"}, exclude_none=True)
     how = "hub" if cfg.task.init is not None else "scratch" if cfg.task.from_scratch else "run"
-    lr = cfg.optim.lr or RATES["lora" if cfg.task.lora.rank is not None else how]
+    rates = "lora" if cfg.task.lora.rank is not None else how
+    lr = cfg.optim.lr or RATES[rates]
     optim = {
         "kind": cfg.optim.kind or "adamw",
         "lr": lr,
         "matrix_lr": cfg.optim.matrix_lr or lr,
+        "head_lr": cfg.optim.head_lr or (HEAD_RATES[rates] if cfg.optim.lr is None else lr),
         "beta2": 0.999 if cfg.optim.beta2 is None else cfg.optim.beta2,
         "clip_norm": cfg.optim.clip_norm or 1.0,
         "embedding_lr": cfg.optim.embedding_lr or (TABLE_FASTER * lr if how == "run" else None),

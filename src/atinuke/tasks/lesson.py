@@ -99,8 +99,8 @@ class TaskLesson(Lesson):
             for split, examples in scored[name].items():
                 if split != "train" and examples == train[name]:
                     raise ConfigError(
-                        f"{printable(data)} has the same {task.items} to train and to score on ({split}); give "
-                        f"the folder that holds both splits, or score on what was learned by --split train. {task.fetch}"
+                        f"{printable(data)} has the same {task.items} to train and to score on ({split}). Give "
+                        f"the folder that holds both, or score on it all the same by --split train. {task.fetch}"
                     )
             display.say(
                 f"{task.title}: {len(train[name]):,} {task.items} to learn from, "

@@ -107,6 +107,9 @@ class OptimizerConfig(Settings):
     kind: Literal["muon", "adamw"] | None = Field(None, description="Optimizer of the block matrices.")
     lr: PositiveFloat | None = Field(None, description="Peak learning rate of AdamW.")
     matrix_lr: PositiveFloat | None = Field(None, description="Peak learning rate of Muon.")
+    head_lr: PositiveFloat | None = Field(
+        None, description="Peak learning rate of the heads of tasks; none: by what a tuned run begins with."
+    )
     embedding_lr: PositiveFloat | None = Field(
         None, description="Peak learning rate of the table of tokens; none: lr, or as planned for atinuke."
     )

@@ -192,6 +192,7 @@ def _optimizers(model: nn.Module, cfg: TrainConfig) -> list[Optimizer]:
         lr=optim.lr,
         matrix_lr=optim.matrix_lr,
         embedding_lr=optim.embedding_lr,
+        head_lr=optim.head_lr,
         betas=(optim.beta1, optim.beta2),
         momentum=optim.momentum,
         weight_decay=optim.weight_decay,

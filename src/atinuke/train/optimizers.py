@@ -109,6 +109,11 @@ def token_tables(model: nn.Module) -> list[nn.Parameter]:
     return [each for name, each in model.named_parameters() if name in names and each.requires_grad]
 
 
+def task_heads(model: nn.Module) -> list[nn.Parameter]:
+    """What a tuned network learns from nothing."""
+    return [each for name, each in model.named_parameters() if name.startswith("heads.") and each.requires_grad]
+
+
 def build_optimizers(
     model: nn.Module,
     kind: Literal["muon", "adamw"],
@@ -116,6 +121,7 @@ def build_optimizers(
     lr: float,
     matrix_lr: float,
     embedding_lr: float | None = None,
+    head_lr: float | None = None,
     betas: tuple[float, float],
     momentum: float,
     weight_decay: float,
@@ -123,16 +129,20 @@ def build_optimizers(
 ) -> list[Optimizer]:
     """The optimizers that together own every learned parameter once. Each group remembers its peak rate as `peak_lr`.
 
-    `embedding_lr` is the rate of the tables of single tokens; none: `lr`, as of everything that AdamW has.
+    `embedding_lr` is the rate of the tables of single tokens, `head_lr` that of the heads of tasks; none: `lr`, as of
+    everything that AdamW has.
     Weight decay falls on matrices alone, never on gains, biases, scales or embedding tables.
     """
     matrices = block_matrices(model)
     tables = token_tables(model) if embedding_lr is not None else []
-    apart = {id(parameter) for parameter in (*matrices, *tables)}
+    heads = task_heads(model) if head_lr is not None else []
+    apart = {id(parameter) for parameter in (*matrices, *tables, *heads)}
     others = [each for each in model.parameters() if each.requires_grad and id(each) not in apart]
     adamw_groups: list[dict[str, Any]] = [{"params": others, "weight_decay": 0.0}]
     if tables:
         adamw_groups.append({"params": tables, "weight_decay": 0.0, "lr": embedding_lr})
+    if heads:
+        adamw_groups.append({"params": heads, "weight_decay": 0.0, "lr": head_lr})
     optimizers: list[Optimizer] = []
     if kind == "muon" and matrices:
         optimizers.append(

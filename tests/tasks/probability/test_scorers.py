@@ -1,6 +1,7 @@
 """What networks say of texts, against sums over their softmax, bits per byte, and masks set one by one."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from atinuke.generate.loading import load_trained
 from atinuke.models.decoder import Decoder
 from atinuke.tasks.probability.scorers import DecoderScorer, EncoderScorer, cut, scorer_for
 from atinuke.testing import TEXT, make_run, make_translator
+from atinuke.tokenizers import train_tokenizer
 from atinuke.train.masked_scoring import pseudo_bits_per_byte
 from atinuke.train.scoring import bits_per_byte
 
@@ -52,6 +54,17 @@ def test_continuations_have_the_nats_of_the_softmax(decoder: DecoderScorer) -> N
         nats, is_greedy = by_hand(decoder, context, continuation)
         assert each.nats == pytest.approx(nats, rel=1e-5)
         assert each.is_greedy == is_greedy
+
+
+def test_an_unknown_word_costs_eight_bits_a_byte_and_is_never_said(decoder: DecoderScorer) -> None:
+    words = train_tokenizer("word", ["a wall and a wall"], decoder.tokenizer.vocab_size)
+    scorer = replace(decoder, tokenizer=words)
+    known, unknown = scorer.nats([("a wall", " and"), ("a wall", " tumbled")])
+    nats, _ = by_hand(scorer, "a wall", " tumbled")
+    charged = words.unknown_bytes("a wall tumbled")
+    assert charged >= len("tumbled") and not unknown.is_greedy
+    assert unknown.nats == pytest.approx(nats + 8 * math.log(2) * charged, rel=1e-5)
+    assert known.nats == pytest.approx(by_hand(scorer, "a wall", " and")[0], rel=1e-5)
 
 
 def test_the_space_behind_a_context_belongs_to_what_follows(decoder: DecoderScorer) -> None:

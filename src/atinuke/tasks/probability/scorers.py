@@ -1,5 +1,6 @@
 """Networks as tasks by probability ask them: decoders in one pass, encoders with each token hidden by itself."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,8 @@ class DecoderScorer:
 
         A continuation is all that the tokens of the whole have beyond as many as the context alone has, as in lm-eval.
         Without a context the document separator stands before it. One that is longer than the network's window is
-        predicted in several, each token once.
+        predicted in several, each token once. Bytes behind unknown words cost 8 bits each, as in bits per byte, and
+        what has any is never the likeliest.
         """
         windows: list[tuple[int, Ids, int]] = []  # of which text; tokens; how many of the last ones count
         counts = []
@@ -59,7 +61,8 @@ class DecoderScorer:
             row, asked = self._encode(context, continuation)
             counts.append(asked)
             windows += [(number, window, targets) for window, targets in cut(row, asked, self.context)]
-        nats, is_greedy = [0.0] * len(texts), [True] * len(texts)
+        unknown = [self._unknown_bytes(*each) for each in texts]
+        nats, is_greedy = [8 * math.log(2) * count for count in unknown], [count == 0 for count in unknown]
         ordered = sorted(windows, key=lambda each: -len(each[1]))
         most = min(TOKENS_PER_BATCH, LOGITS_PER_BATCH // self.tokenizer.vocab_size)
         with evaluating(self.model):
@@ -91,6 +94,11 @@ class DecoderScorer:
         before = len(self.tokenizer.encode(stripped)) if stripped else 0
         row = np.concatenate([[self.tokenizer.end_id], whole]).astype(np.int64)
         return row, len(whole) - before
+
+    def _unknown_bytes(self, context: str, continuation: str) -> int:
+        stripped = context.rstrip()
+        before = self.tokenizer.unknown_bytes(stripped) if stripped else 0
+        return self.tokenizer.unknown_bytes(context + continuation) - before
 
     def _ask(self, windows: Sequence[Ids]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """(N, T−1) nats of each next token, and whether it is the likeliest; padding stands at the end."""

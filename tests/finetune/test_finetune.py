@@ -86,6 +86,19 @@ def test_fresh_weights_differ_from_pretrained_ones(run: Path, reviews: Path, tmp
     assert (a - pretrained).abs().max() < 0.01
 
 
+def test_weights_of_a_run_move_in_proportion_to_their_size(run: Path, reviews: Path, tmp_path: Path) -> None:
+    assert tune(run, reviews, tmp_path / "a", "--steps", "1") == 0
+    optim = json.loads((tmp_path / "a" / "config.json").read_text())["optim"]
+    weights = load_file(run / "model.safetensors")
+    blocks = torch.cat([each.flatten() for name, each in weights.items() if "blocks." in name and each.ndim == 2])
+    part = optim["lr"] / blocks.square().mean().sqrt().item()
+    assert 1e-4 < part < 1e-2
+    assert optim["embedding_lr"] == pytest.approx(part * weights["embedding.weight"].square().mean().sqrt().item())
+    assert tune(run, reviews, tmp_path / "b", "--steps", "1", "--set", "optim.lr=0.01") == 0
+    asked = json.loads((tmp_path / "b" / "config.json").read_text())["optim"]
+    assert asked["lr"] == asked["head_lr"] == 0.01 and asked["embedding_lr"] == optim["embedding_lr"]
+
+
 def test_low_rank_additions_leave_the_network_as_it_was(run: Path, reviews: Path, tmp_path: Path) -> None:
     assert tune(run, reviews, tmp_path / "lora", "--steps", "3", "--lora", "2") == 0
     tuned, pretrained = load_file(tmp_path / "lora" / "model.safetensors"), load_file(run / "model.safetensors")

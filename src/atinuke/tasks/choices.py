@@ -2,9 +2,11 @@
 
 import math
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from atinuke.models.config import saved_network
 from atinuke.tasks.base import Base
@@ -25,29 +27,24 @@ ROOM = 1.1
 """Time that passes get beyond what a few timed steps foretell."""
 LEAST_S = 2.0
 """Passes over a handful of examples are granted as much, or the time were used up before the first step."""
-RATES = {"scratch": 1e-3, "run": 5e-4, "hub": 3e-5, "lora": 4e-4}
+RATES = {"scratch": 1e-3, "hub": 3e-5, "lora": 4e-4}
 """Peak of AdamW, by what a run begins with (docs/lab.md)."""
 HEAD_RATES = {"scratch": 1e-3, "run": 1e-3, "hub": 3e-4, "lora": 4e-4}
 """Heads begin with fresh weights, whatever the network begins with."""
-
-TABLE_FASTER = 20
-"""A run's table of tokens was learned at a high rate and is large: at that of the rest it would hardly move."""
+PART_OF_SIZE = 2.4e-3
+"""Peak for the weights of a run, as a part of their root mean square. AdamW moves all numbers alike, and those of a run
+are 0.02 or 6 by how it was pretrained: large ones would hardly be moved at a fixed rate. Steps in proportion to
+what they change are Adafactor's (Shazeer & Stern 2018, arXiv:1804.04235, §8)."""
 
 
 def resolve(cfg: FinetuneConfig, base: Base, bench: Workbench) -> FinetuneConfig:
     """`cfg` without open choices, but for the budget. Sizes are those of the base; its dropout may be set."""
     given = cfg.model.model_dump(include={"dropout", "pair_dropout"}, exclude_none=True)
-    how = "hub" if cfg.task.init is not None else "scratch" if cfg.task.from_scratch else "run"
-    rates = "lora" if cfg.task.lora.rank is not None else how
-    lr = cfg.optim.lr or RATES[rates]
     optim = {
         "kind": cfg.optim.kind or "adamw",
-        "lr": lr,
-        "matrix_lr": cfg.optim.matrix_lr or lr,
-        "head_lr": cfg.optim.head_lr or (HEAD_RATES[rates] if cfg.optim.lr is None else lr),
+        **_rates(cfg, base),
         "beta2": 0.999 if cfg.optim.beta2 is None else cfg.optim.beta2,
         "clip_norm": cfg.optim.clip_norm or 1.0,
-        "embedding_lr": cfg.optim.embedding_lr or (TABLE_FASTER * lr if how == "run" else None),
     }
     return cfg.model_copy(
         update={
@@ -58,6 +55,32 @@ def resolve(cfg: FinetuneConfig, base: Base, bench: Workbench) -> FinetuneConfig
             "compile": False,
         }
     )
+
+
+def _rates(cfg: FinetuneConfig, base: Base) -> dict[str, float | None]:
+    """Peaks of all groups of weights: as asked, or by what the run begins with."""
+    asked = cfg.optim
+    begun = "hub" if cfg.task.init is not None else "scratch" if base.weights is None else "run"
+    how = "lora" if cfg.task.lora.rank is not None else begun
+    table_lr: float | None = None
+    if how == "run":
+        assert base.weights is not None
+        blocks = [each for name, each in base.weights.items() if name.startswith("blocks.") and each.ndim == 2]
+        lr = asked.lr or PART_OF_SIZE * _root_mean_square(blocks)
+        table_lr = PART_OF_SIZE * _root_mean_square([base.weights["embedding.weight"]])
+    else:
+        lr = asked.lr or RATES[how]
+    return {
+        "lr": lr,
+        "matrix_lr": asked.matrix_lr or lr,
+        "embedding_lr": asked.embedding_lr or table_lr,
+        "head_lr": asked.head_lr or asked.lr or HEAD_RATES[how],
+    }
+
+
+def _root_mean_square(tensors: Sequence[Tensor]) -> float:
+    squares = sum(float(each.double().square().sum()) for each in tensors)
+    return math.sqrt(squares / sum(each.numel() for each in tensors))
 
 
 def within_passes(lesson: "TaskLesson", cfg: FinetuneConfig, passes: float, bench: Workbench) -> float:

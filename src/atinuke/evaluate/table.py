@@ -1,7 +1,7 @@
 """The paper's table with our columns: what runs scored without pretraining, after it, and from Hugging Face weights.
 
 A cell is the median of the finished runs that were tuned for the task, over their seeds; they are looked for beside
-RUN.
+RUN, up to three folders deep.
 """
 
 import json
@@ -20,6 +20,8 @@ from atinuke.tasks.registry import BY_PROBABILITY, all_names, described
 from atinuke.tasks.sentences.glue import COUNTED, PAPER, glue_average
 
 Column = Literal["scratch", "here", "hub"]
+DEEPEST = 3
+"""Folders between the one that RUN lies in and a run: a home folder is not searched whole."""
 COLUMNS: dict[Column, str] = {"scratch": "no pretraining", "here": "pretrained here", "hub": "Hugging Face weights"}
 
 
@@ -74,7 +76,8 @@ def _all_found(folder: RunFolder) -> Iterator[Found]:
         scored = read_json(place)
         command = f"atinuke evaluate {shlex.quote(str(folder.path))} --task {scored['task']} --data FOLDER"
         yield _found(scored, "here", _seed(folder), command)
-    for place in sorted(folder.path.absolute().parent.rglob("config.json")):
+    beside = folder.path.absolute().parent
+    for place in sorted(each for depth in range(1, DEEPEST + 1) for each in beside.glob("*/" * depth + "config.json")):
         tuned = RunFolder(place.parent)
         try:
             summary, config = tuned.read_summary(), tuned.read_config()

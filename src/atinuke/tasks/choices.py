@@ -27,7 +27,7 @@ ROOM = 1.1
 """Time that passes get beyond what a few timed steps foretell."""
 LEAST_S = 2.0
 """Passes over a handful of examples are granted as much, or the time were used up before the first step."""
-RATES = {"scratch": 1e-3, "hub": 3e-5, "lora": 4e-4}
+RATES = {"scratch": 3e-3, "hub": 3e-5, "lora": 4e-4}
 """Peak of AdamW, by what a run begins with (docs/lab.md)."""
 HEAD_RATES = {"scratch": 1e-3, "run": 1e-3, "hub": 3e-4, "lora": 4e-4}
 """Heads begin with fresh weights, whatever the network begins with."""

@@ -49,7 +49,7 @@ class RoleLabelling(Task[Sentence]):
 
     items: ClassVar[str] = "sentences"
     metrics: ClassVar[tuple[str, ...]] = GIVEN
-    passes: ClassVar[float] = 12.0
+    passes: ClassVar[float] = 6.0
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.tags = Tags(labels)
